@@ -1,0 +1,21 @@
+//! The pure core: deciding, and everything a decision is made of.
+//!
+//! Nothing here does I/O, reads a clock, draws a random number, spawns a task or emits telemetry: `now`, seeds and
+//! snapshots are arguments. The lists in `.clippy.toml` hold that fence, and `tests/tidy` the direction of imports.
+//!
+//! Read in this order: [`percent`], [`bucket`], [`entity`], [`route`], [`source`], [`flag`], [`decision`].
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+#![deny(clippy::cast_possible_truncation, clippy::indexing_slicing)]
+#![cfg_attr(
+    test,
+    allow(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, as it should")
+)]
+
+pub mod bucket;
+pub mod decision;
+pub mod entity;
+pub mod flag;
+pub mod percent;
+pub mod route;
+pub mod source;

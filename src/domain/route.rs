@@ -1,0 +1,349 @@
+//! Routes: which calls a flag is about.
+//!
+//! A route must not be slipped past by another spelling of the same path. Templates are therefore matched against the
+//! path's segments percent-decoded once, with empty and `.` segments dropped, `..` applied and letter case of literals
+//! ignored, as lenient servers do. The path that goes upstream is never changed by this.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use http::Method;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use smallvec::SmallVec;
+
+use super::entity::is_placeholder_name;
+
+/// What a literal must not show as it is, or it would read back as something else.
+const NOT_IN_A_LITERAL: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'/').add(b'%').add(b'?').add(b'#').add(b'{').add(b'}');
+
+/// A path template, such as `/api/journeys/{journeyId}/status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathTemplate {
+    segments: Vec<Segment>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(String),
+    Placeholder(String),
+}
+
+/// Why a text is not a [`PathTemplate`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathTemplateError {
+    /// It doesn't start with a slash.
+    #[error("must start with /")]
+    NoLeadingSlash,
+    /// A segment that could never match a normalised path.
+    #[error("has an empty, \".\" or \"..\" segment, which no request is matched by")]
+    DeadSegment,
+    /// A query or a fragment.
+    #[error("has a ? or #: a path only; use query:NAME to take a value from the query")]
+    NotAPath,
+    /// A placeholder that is not a whole segment, or has a bad name.
+    #[error(
+        "\"{segment}\" mixes text and braces: a placeholder is a whole segment, such as {{id}}"
+    )]
+    BadPlaceholder {
+        /// The segment as written.
+        segment: String,
+    },
+    /// One name for two segments.
+    #[error("names {{{name}}} twice")]
+    Repeated {
+        /// The name.
+        name: String,
+    },
+}
+
+impl PathTemplate {
+    /// The names of the placeholders, in the order of the path.
+    pub fn placeholders(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Literal(_) => None,
+            Segment::Placeholder(name) => Some(name.as_str()),
+        })
+    }
+
+    /// Whether the two match exactly the same paths.
+    pub fn same_shape(&self, other: &Self) -> bool {
+        self.segments.len() == other.segments.len()
+            && self.segments.iter().zip(&other.segments).all(|pair| match pair {
+                (Segment::Literal(a), Segment::Literal(b)) => a.eq_ignore_ascii_case(b),
+                (Segment::Placeholder(_), Segment::Placeholder(_)) => true,
+                _ => false,
+            })
+    }
+
+    fn captures<'p>(&self, path: &PathSegments<'p>) -> Option<Captures<'p>> {
+        if self.segments.len() != path.0.len() {
+            return None;
+        }
+        let mut captures = Captures::new();
+        for (segment, value) in self.segments.iter().zip(&path.0) {
+            match segment {
+                Segment::Literal(text) if text.eq_ignore_ascii_case(value) => {}
+                Segment::Literal(_) => return None,
+                Segment::Placeholder(_) => captures.push(value.clone()),
+            }
+        }
+        Some(captures)
+    }
+
+    /// Literal before placeholder, from the left: of two templates that match one path, the smaller is more specific.
+    fn specificity(&self) -> impl Iterator<Item = u8> {
+        self.segments.iter().map(|segment| match segment {
+            Segment::Literal(_) => 0,
+            Segment::Placeholder(_) => 1,
+        })
+    }
+}
+
+impl FromStr for PathTemplate {
+    type Err = PathTemplateError;
+
+    fn from_str(text: &str) -> Result<Self, PathTemplateError> {
+        let path = text.strip_prefix('/').ok_or(PathTemplateError::NoLeadingSlash)?;
+        if path.contains(['?', '#']) {
+            return Err(PathTemplateError::NotAPath);
+        }
+        let mut template = Self { segments: Vec::new() };
+        for segment in path.split('/') {
+            if matches!(segment, "" | "." | "..") {
+                return Err(PathTemplateError::DeadSegment);
+            }
+            let name = segment.strip_prefix('{').and_then(|s| s.strip_suffix('}'));
+            match name {
+                Some(name) if is_placeholder_name(name) => {
+                    if template.placeholders().any(|known| known == name) {
+                        return Err(PathTemplateError::Repeated { name: name.to_owned() });
+                    }
+                    template.segments.push(Segment::Placeholder(name.to_owned()));
+                }
+                None if !segment.contains(['{', '}']) => {
+                    let literal = percent_decode_str(segment).decode_utf8_lossy().into_owned();
+                    template.segments.push(Segment::Literal(literal));
+                }
+                _ => {
+                    return Err(PathTemplateError::BadPlaceholder { segment: segment.to_owned() });
+                }
+            }
+        }
+        Ok(template)
+    }
+}
+
+impl fmt::Display for PathTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for segment in &self.segments {
+            match segment {
+                Segment::Literal(text) => {
+                    write!(f, "/{}", utf8_percent_encode(text, NOT_IN_A_LITERAL))?;
+                }
+                Segment::Placeholder(name) => write!(f, "/{{{name}}}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the placeholders of a path matched, decoded, in the order of the path.
+pub type Captures<'p> = SmallVec<[Cow<'p, str>; 4]>;
+
+/// A request's path as the segments that templates are matched against.
+struct PathSegments<'p>(SmallVec<[Cow<'p, str>; 12]>);
+
+impl<'p> PathSegments<'p> {
+    fn of(path: &'p str) -> Self {
+        let mut segments = Self(SmallVec::new());
+        let mut rest = path;
+        while let Some((raw, after)) = memchr::memchr(b'/', rest.as_bytes())
+            .and_then(|slash| Some((rest.get(..slash)?, rest.get(slash + 1..)?)))
+        {
+            segments.add(raw);
+            rest = after;
+        }
+        segments.add(rest);
+        segments
+    }
+
+    fn add(&mut self, raw: &'p str) {
+        let segment = match memchr::memchr(b'%', raw.as_bytes()) {
+            Some(_) => percent_decode_str(raw).decode_utf8_lossy(),
+            None => Cow::Borrowed(raw),
+        };
+        match segment.as_ref() {
+            "" | "." => {}
+            ".." => {
+                self.0.pop();
+            }
+            _ => self.0.push(segment),
+        }
+    }
+}
+
+/// One route of a flag, as the router needs it.
+#[derive(Clone, Debug)]
+pub struct RouteSpec {
+    /// Which methods it is about.
+    pub methods: Vec<Method>,
+    /// Which paths.
+    pub path: PathTemplate,
+}
+
+/// All routes of all flags; finds the one that a call belongs to.
+#[derive(Debug, Default)]
+pub struct Router {
+    routes: Vec<RouteSpec>,
+    /// Indices into `routes`, the more specific first.
+    order: Vec<usize>,
+}
+
+impl Router {
+    /// The index of a route in `routes` is what [`Self::find`] answers.
+    pub fn new(routes: Vec<RouteSpec>) -> Self {
+        let mut order: Vec<usize> = (0..routes.len()).collect();
+        order.sort_by(|&a, &b| {
+            let path = |index: usize| routes.get(index).map(|route| &route.path);
+            let specificity = |index| path(index).into_iter().flat_map(PathTemplate::specificity);
+            specificity(a).cmp(specificity(b))
+        });
+        Self { routes, order }
+    }
+
+    /// The route that a call belongs to, with what its placeholders matched. `path` is the request target's path, as
+    /// it came, without the query.
+    pub fn find<'p>(&self, method: &Method, path: &'p str) -> Option<(usize, Captures<'p>)> {
+        if !self.routes.iter().any(|route| route.methods.contains(method)) {
+            return None;
+        }
+        let segments = PathSegments::of(path);
+        self.order.iter().find_map(|&index| {
+            let route = self.routes.get(index).filter(|route| route.methods.contains(method))?;
+            Some((index, route.path.captures(&segments)?))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn router(paths: &[&str]) -> Router {
+        Router::new(
+            paths
+                .iter()
+                .map(|path| RouteSpec { methods: vec![Method::PUT], path: path.parse().unwrap() })
+                .collect(),
+        )
+    }
+
+    fn found(router: &Router, path: &str) -> Option<(usize, Vec<String>)> {
+        let (index, captures) = router.find(&Method::PUT, path)?;
+        Some((index, captures.into_iter().map(Cow::into_owned).collect()))
+    }
+
+    #[test]
+    fn a_route_takes_its_method_and_path_only() {
+        let router = router(&["/api/journeys/{journeyId}/status"]);
+
+        assert_eq!(found(&router, "/api/journeys/7/status"), Some((0, vec!["7".into()])));
+        assert_eq!(router.find(&Method::GET, "/api/journeys/7/status"), None);
+        for path in
+            ["/", "*", "/api/journeys/7", "/api/journeys/7/status/x", "/x/api/journeys/7/status"]
+        {
+            assert_eq!(found(&router, path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn no_other_spelling_slips_past_a_route() {
+        let router = router(&["/api/journeys/{journeyId}/status"]);
+
+        for path in [
+            "/api//journeys/7/status",
+            "//api/journeys/7/status/",
+            "/api/./journeys/7/status",
+            "/api/x/../journeys/7/status",
+            "/../api/journeys/7/status",
+            "/api/%6aourneys/7/statu%73",
+            "/api/journeys/%37/status",
+            "/api/%2e/journeys/7/%2E%2e/7/status",
+            "/API/Journeys/7/STATUS",
+        ] {
+            assert_eq!(found(&router, path), Some((0, vec!["7".into()])), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_encoded_slash_stays_inside_its_segment_and_decoding_happens_once() {
+        let router = router(&["/api/journeys/{journeyId}/status"]);
+
+        assert_eq!(found(&router, "/api/journeys/a%2Fb/status"), Some((0, vec!["a/b".into()])));
+        assert_eq!(found(&router, "/api/journeys/%2537/status"), Some((0, vec!["%37".into()])));
+    }
+
+    #[test]
+    fn the_more_specific_route_wins_whatever_the_order() {
+        for paths in [["/a/{x}", "/a/all"], ["/a/all", "/a/{x}"]] {
+            let router = router(&paths);
+            let all = paths.iter().position(|path| *path == "/a/all").unwrap();
+
+            assert_eq!(found(&router, "/a/all").unwrap().0, all);
+            assert_eq!(found(&router, "/a/7").unwrap().0, 1 - all);
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_template() {
+        let check = |text: &str, why: PathTemplateError| {
+            assert_eq!(text.parse::<PathTemplate>(), Err(why), "{text}");
+        };
+
+        check("api", PathTemplateError::NoLeadingSlash);
+        check("/", PathTemplateError::DeadSegment);
+        check("/a//b", PathTemplateError::DeadSegment);
+        check("/a/../b", PathTemplateError::DeadSegment);
+        check("/a?b", PathTemplateError::NotAPath);
+        check("/a/{id}.json", PathTemplateError::BadPlaceholder { segment: "{id}.json".into() });
+        check("/{a}/{a}", PathTemplateError::Repeated { name: "a".into() });
+    }
+
+    #[test]
+    fn a_template_reads_back_as_it_is_shown() {
+        for text in ["/a%2Fb/{id}", "/a%25%3F%23%7Bx%7D/{id}", "/caf%C3%A9/b"] {
+            let template: PathTemplate = text.parse().unwrap();
+
+            assert_eq!(template.to_string().parse::<PathTemplate>().unwrap(), template, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn encoding_any_byte_of_a_path_changes_nothing(
+            id in "[A-Za-z0-9_-]{1,12}", encode in proptest::collection::vec(any::<bool>(), 40)
+        ) {
+            let router = router(&["/api/journeys/{journeyId}/status"]);
+            let plain = format!("/api/journeys/{id}/status");
+            let spelled: String = plain
+                .bytes()
+                .zip(encode.into_iter().chain(std::iter::repeat(false)))
+                .map(|(b, encode)| match b {
+                    b'/' => "/".to_owned(),
+                    _ if encode => format!("%{b:02X}"),
+                    _ => char::from(b).to_string(),
+                })
+                .collect();
+
+            prop_assert_eq!(found(&router, &spelled), found(&router, &plain));
+        }
+
+        #[test]
+        fn no_path_panics(path in ".*") {
+            found(&router(&["/{a}/b/{c}"]), &path);
+        }
+    }
+}
