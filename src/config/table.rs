@@ -1,0 +1,259 @@
+//! The table of keys: every key of the configuration, once, with its bounds, default and meaning.
+
+use std::time::Duration;
+
+use super::keys::Kind::{
+    Address, Bool, Choice, Collector, Entity, File, Integer, LogFilter, Methods, Name, Path,
+    Percent, Pointer, Ratio, Size, Source, StoreUrl, Table, Upstream,
+};
+use super::keys::Presence::{Default, Optional, Required};
+use super::keys::Support::{Later, Refused, Unused};
+use super::keys::{Key, Kind};
+
+const KIB: u64 = 1 << 10;
+const GIB: u64 = 1 << 30;
+
+/// Threads beyond this only wait for each other.
+const MAX_WORKERS: u64 = 1_024;
+/// Each costs some KiB of memory and a file descriptor.
+const MAX_CONNECTIONS: u64 = 1_000_000;
+/// Each is a client connection that is held open.
+const MAX_WAITERS: u64 = 1_000_000;
+/// A body held whole is in memory once per call.
+const MAX_BODY_BYTES: u64 = GIB;
+/// A header block is in memory once per connection.
+const MAX_HEADER_BYTES: u64 = 1 << 20;
+/// Below it hardly any request gets through.
+const MIN_BOUND_BYTES: u64 = KIB;
+/// A timeout that fires at once would fail every call.
+const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+/// Nobody waits longer for a call; a longer one is a slip in the unit.
+const MAX_TIMEOUT: Duration = Duration::from_secs(3_600);
+
+const TIMEOUT: Kind = Kind::Duration { min: MIN_TIMEOUT, max: MAX_TIMEOUT };
+const PAUSE: Kind = Kind::Duration { min: Duration::ZERO, max: MAX_TIMEOUT };
+
+const NO_REDIS: &str = "flags and leases are kept in this process; leave it out (one replica only), \
+     and set store.snapshot to remember flips across restarts";
+const NO_ATOMIC: &str = "use fixed = { strategy = \"serialize\" } or \"upstream\"";
+const NO_DETECTOR: &str = "the lost-update detector is not in it yet";
+const NO_TRACES: &str = "traces are not exported yet; logs and /metrics are there";
+
+/// All of them, in the order of the reference page.
+pub(super) static KEYS: &[Key] = &[
+    Key::new("proxy.listen", Address, Default("\"0.0.0.0:8080\""), "Where clients connect."),
+    Key::new(
+        "proxy.workers",
+        Integer { min: 0, max: MAX_WORKERS },
+        Default("0"),
+        "Threads of the data plane; 0 is one per core.",
+    ),
+    Key::new(
+        "proxy.max_body",
+        Size { min: MIN_BOUND_BYTES, max: MAX_BODY_BYTES },
+        Default("\"1MiB\""),
+        "The most of a body that is held: past it a call whose entity's key stands in its body gets 413, one that \
+         waits for a lease streams under it; other bodies stream.",
+    ),
+    Key::new(
+        "proxy.max_headers",
+        Size { min: MIN_BOUND_BYTES, max: MAX_HEADER_BYTES },
+        Default("\"32KiB\""),
+        "The largest header block.",
+    ),
+    Key::new(
+        "proxy.max_connections",
+        Integer { min: 1, max: MAX_CONNECTIONS },
+        Default("10000"),
+        "The most client connections open at once, over all workers.",
+    ),
+    Key::new("proxy.header_timeout", TIMEOUT, Default("\"10s\""), "For a whole header block from a client."),
+    Key::new("proxy.body_timeout", TIMEOUT, Default("\"30s\""), "The longest silence inside a body, either side."),
+    Key::new(
+        "proxy.idle_timeout",
+        TIMEOUT,
+        Default("\"60s\""),
+        "The longest that a client connection may idle between two calls.",
+    ),
+    Key::new(
+        "proxy.drain",
+        TIMEOUT,
+        Default("\"10s\""),
+        "The longest that a shutdown waits for calls in flight.",
+    ),
+    Key::new("proxy.path_header", Bool, Default("true"), "Whether responses carry `Interlock-Path`."),
+    Key::new(
+        "legacy.url",
+        Upstream,
+        Required("\"http://127.0.0.1:5000\""),
+        "Where the app as it is listens: `http://`, host and port.",
+    ),
+    Key::new(
+        "legacy.connect_timeout",
+        TIMEOUT,
+        Default("\"1s\""),
+        "A refused or unanswered connect is retried within it, as nothing was sent.",
+    ),
+    Key::new("legacy.timeout", TIMEOUT, Default("\"5s\""), "From the end of the call to the end of the answer's header."),
+    Key::new(
+        "legacy.settle_after_timeout",
+        TIMEOUT,
+        Default("\"5s\""),
+        "D: the longest that a write may still land after its call was given up; an entity's lease is kept for it.",
+    ),
+    Key::new(
+        "legacy.idle_timeout",
+        TIMEOUT,
+        Default("\"4s\""),
+        "How long an unused connection to the app is kept; must be shorter than the app's own keep-alive timeout.",
+    ),
+    Key::new("admin.listen", Address, Default("\"127.0.0.1:9901\""), "Where the admin plane listens."),
+    Key::new(
+        "admin.tokens_file",
+        File,
+        Optional("\"/etc/interlock/tokens.toml\""),
+        "Who may read and change flags; required where `admin.listen` is not loopback.",
+    ),
+    Key::new(
+        "store.snapshot",
+        File,
+        Optional("\"/var/lib/interlock/flags.json\""),
+        "The file that remembers flips across restarts; left out, they are in memory only.",
+    ),
+    Key::new("store.url", StoreUrl, Optional("\"redis://127.0.0.1:6379\""), "The Redis that a fleet shares.")
+        .support(Refused(NO_REDIS)),
+    Key::new("store.cluster", Bool, Default("false"), "Whether that Redis is a cluster.")
+        .support(Refused(NO_REDIS)),
+    Key::new("store.timeout", TIMEOUT, Default("\"50ms\""), "The longest wait for one command of the store.")
+        .support(Unused),
+    Key::new("store.prefix", Name, Default("\"interlock\""), "What the store's keys begin with.")
+        .support(Unused),
+    Key::new(
+        "telemetry.log",
+        LogFilter,
+        Default("\"info\""),
+        "What is logged: a level, or `target=level` separated by commas.",
+    ),
+    Key::new("telemetry.log_format", Choice(&["json", "text"]), Default("\"json\""), "How log lines look."),
+    Key::new(
+        "telemetry.otlp_endpoint",
+        Collector,
+        Optional("\"http://127.0.0.1:4317\""),
+        "Where traces go.",
+    )
+    .support(Later(NO_TRACES)),
+    Key::new(
+        "telemetry.otlp_protocol",
+        Choice(&["grpc", "http/protobuf"]),
+        Default("\"grpc\""),
+        "How traces are sent.",
+    )
+    .support(Later(NO_TRACES)),
+    Key::new("telemetry.trace_ratio", Ratio, Default("0.1"), "The share of calls that are traced.")
+        .support(Later(NO_TRACES)),
+    Key::new(
+        "flags.*.entity",
+        Entity,
+        Required("\"journey:{journeyId}\""),
+        "What an update mutates; every route of the flag must fill its placeholders.",
+    ),
+    Key::new(
+        "flags.*.percent",
+        Percent,
+        Default("0"),
+        "The share of entities on the fixed path to start from, when no flip is remembered.",
+    ),
+    Key::new(
+        "flags.*.on_store_loss",
+        Choice(&["legacy", "reject"]),
+        Default("\"legacy\""),
+        "What a call that needs the store does while it is gone: take the legacy path, or 503.",
+    ),
+    Key::new("flags.*.store_patience", PAUSE, Default("\"0s\""), "How long such a call is held first."),
+    Key::new(
+        "flags.*.lease.wait",
+        TIMEOUT,
+        Default("\"5s\""),
+        "The longest wait for an entity's lease; past it 503. Better longer than legacy.settle_after_timeout, for which a call \
+         with an unknown outcome keeps its entity.",
+    ),
+    Key::new(
+        "flags.*.lease.max_waiters",
+        Integer { min: 1, max: MAX_WAITERS },
+        Default("1000"),
+        "The most calls that wait for one entity in one sidecar; past it 503.",
+    ),
+    Key::new(
+        "flags.*.fixed.strategy",
+        Choice(&["serialize", "upstream", "atomic"]),
+        Default("\"serialize\""),
+        "How the fixed path works: the app under the entity's lease, or a fixed app at `url`; `atomic` is not \
+         supported by this version.",
+    ),
+    Key::new(
+        "flags.*.fixed.url",
+        Upstream,
+        Optional("\"http://127.0.0.1:5001\""),
+        "Where the fixed app listens, for the strategy `upstream`.",
+    ),
+    Key::new(
+        "flags.*.verify.read",
+        Path,
+        Required("\"/api/journeys/{journeyId}\""),
+        "Where the detector reads an entity.",
+    )
+    .support(Later(NO_DETECTOR)),
+    Key::new("flags.*.verify.sample", Percent, Default("\"100%\""), "The share of entities that are verified.")
+        .support(Later(NO_DETECTOR)),
+    Key::new("flags.*.verify.settle", PAUSE, Default("\"200ms\""), "How long an entity is quiet before it is read.")
+        .support(Later(NO_DETECTOR)),
+    Key::new(
+        "flags.*.shadow.mode",
+        Choice(&["off", "plan", "dry_run", "isolated"]),
+        Default("\"off\""),
+        "How the other path is run without effect; only `off` is supported by this version.",
+    ),
+    Key::new("flags.*.shadow.sample", Percent, Default("\"100%\""), "The share of updates that are shadowed.")
+        .support(Unused),
+    Key::new(
+        "flags.*.routes[].name",
+        Name,
+        Required("\"segment-status\""),
+        "The route's name in metrics, unique over all flags.",
+    ),
+    Key::new("flags.*.routes[].methods", Methods, Required("[\"PUT\"]"), "Its methods."),
+    Key::new(
+        "flags.*.routes[].path",
+        Path,
+        Required("\"/api/journeys/{journeyId}/segments/{segmentId}/status\""),
+        "Its path; a placeholder is a whole segment.",
+    ),
+    Key::new(
+        "flags.*.routes[].placeholders.*",
+        Source,
+        Optional("\"query:id\""),
+        "Where a placeholder of the entity stands that the path doesn't have: `path:NAME`, `query:NAME`, \
+         `header:NAME` or `body:/POINTER`.",
+    ),
+    Key::new(
+        "flags.*.routes[].effect.pointer",
+        Pointer,
+        Required("\"/segments/[segmentId={segmentId}]/status\""),
+        "What the update changes, for the detector.",
+    )
+    .support(Later(NO_DETECTOR)),
+    Key::new(
+        "flags.*.routes[].effect.value",
+        Source,
+        Required("\"body:/status\""),
+        "Where the new value stands.",
+    )
+    .support(Later(NO_DETECTOR)),
+    Key::new(
+        "flags.*.routes[].atomic",
+        Table,
+        Optional("{ document = \"journey:{journeyId}\", pointer = \"/Status\", value = \"body:/status\" }"),
+        "The edit that the strategy `atomic` makes.",
+    )
+    .support(Refused(NO_ATOMIC)),
+];
