@@ -1,0 +1,18 @@
+//! What can happen, as types: an event carries facts, and knows the series it moves and the line it writes.
+//!
+//! State changes and faults write one line each; requests write none above `debug`. Lines about faults that can come
+//! at the rate of the requests are limited.
+
+mod flags;
+mod lifecycle;
+mod requests;
+mod updates;
+
+pub use flags::{
+    FlagChanged, FlagRead, FlagsLoaded, FlagsRejected, FreshnessChanged, TransitionStepped,
+};
+pub use lifecycle::{ConfigWarning, DrainFinished, DrainStarted, SidecarStarted, WorkerPanicked};
+pub use requests::{ClientGone, ClientRefused, RequestAnswered, UpstreamAnswered, UpstreamFailed};
+pub use updates::{
+    Decided, LeaseGranted, LeaseRefused, LeaseReleased, UpdateExposed, UpdateFinished,
+};

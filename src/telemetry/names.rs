@@ -1,0 +1,255 @@
+//! The metric catalogue: every name, label, closed value set, unit and bucket that `/metrics` can show.
+//!
+//! Nothing else in the crate writes a metric's name. `docs/metrics.md` is generated from here.
+
+use crate::domain::decision::{Freshness, Reason};
+use crate::domain::flag::{Path, Protection};
+
+use super::labels::{
+    ChangeKind, ClientError, CodeClass, Exposure, FlagsError, LabelValue, LeaseRefusal, Outcome,
+    Role, TransitionStep, UpstreamError, words,
+};
+
+/// One family of series.
+#[derive(Debug)]
+pub struct Metric {
+    /// The full name.
+    pub name: &'static str,
+    /// What its values do.
+    pub kind: Kind,
+    /// What its values count or measure.
+    pub unit: &'static str,
+    /// What it means, in a sentence.
+    pub help: &'static str,
+    /// Its labels, in the order in which they are written.
+    pub labels: &'static [Label],
+    /// One query that it is good for.
+    pub hint: &'static str,
+}
+
+/// What the values of a metric do.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A gauge that is 1 for the present state and 0 for the others, from the start.
+    StateSet,
+    /// A gauge that is always 1: its labels are what it tells.
+    Info,
+    /// A gauge or a counter of the process, read when the page is rendered.
+    Process(&'static str),
+    /// Counts by upper bound, in seconds.
+    Histogram(&'static [f64]),
+}
+
+impl Kind {
+    /// The type as the exposition format calls it.
+    pub const fn exposed_as(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge | Self::StateSet | Self::Info => "gauge",
+            Self::Process(kind) => kind,
+            Self::Histogram(_) => "histogram",
+        }
+    }
+}
+
+/// A label and where its values come from.
+#[derive(Debug)]
+pub struct Label {
+    /// Its name.
+    pub name: &'static str,
+    /// Its values.
+    pub values: Values,
+}
+
+/// Where the values of a label come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Values {
+    /// A set fixed in the code.
+    Closed(fn() -> Vec<&'static str>),
+    /// The configured flags; beside a route that route's own, and empty for [`UNMATCHED`].
+    Flags,
+    /// The configured routes, and [`UNMATCHED`].
+    Routes,
+    /// Fixed when the program was built.
+    Build,
+}
+
+/// The route of a request that matched none.
+pub const UNMATCHED: &str = "unmatched";
+
+/// Upper bounds for latencies, in seconds: 100 us to 10 s, with the usual objectives (0.25, 0.5, 1) among them.
+pub const LATENCY_BUCKETS: &[f64] = &[
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
+
+/// Upper bounds for the time spent inside the sidecar, in seconds: 10 us to 50 ms.
+pub const OVERHEAD_BUCKETS: &[f64] =
+    &[0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05];
+
+const fn closed<L: LabelValue>(name: &'static str) -> Label {
+    Label { name, values: Values::Closed(words::<L>) }
+}
+
+const FLAG: Label = Label { name: "flag", values: Values::Flags };
+const ROUTE: Label = Label { name: "route", values: Values::Routes };
+const PATH: Label = closed::<Path>("path");
+const UPSTREAM: Label = closed::<Path>("upstream");
+
+macro_rules! catalogue {
+    ($($constant:ident = $name:literal, $kind:expr, $unit:literal, [$($label:expr),*], $help:literal, $hint:literal;)+) => {
+        $(
+            #[doc = $help]
+            pub const $constant: Metric = Metric {
+                name: $name,
+                kind: $kind,
+                unit: $unit,
+                help: $help,
+                labels: &[$($label),*],
+                hint: $hint,
+            };
+        )+
+
+        /// Every metric, in the order of the documentation.
+        pub const CATALOGUE: &[Metric] = &[$($constant),+];
+    };
+}
+
+use Kind::{Counter, Gauge, Histogram, Info, Process, StateSet};
+
+catalogue! {
+    REQUESTS = "interlock_requests_total", Counter, "requests",
+        [ROUTE, FLAG, PATH, closed::<CodeClass>("code_class")],
+        "Requests answered, by route, the path that served and the class of the status code.",
+        "sum by (path) (rate(interlock_requests_total{code_class=\"5xx\"}[5m]))";
+    REQUEST_DURATION = "interlock_request_duration_seconds", Histogram(LATENCY_BUCKETS), "seconds",
+        [ROUTE, PATH],
+        "Time from a request's header to the end of its answer, as the client sees it.",
+        "histogram_quantile(0.99, sum by (le, path) (rate(interlock_request_duration_seconds_bucket[5m])))";
+    UPSTREAM_DURATION = "interlock_upstream_duration_seconds", Histogram(LATENCY_BUCKETS), "seconds",
+        [UPSTREAM, closed::<Role>("role")],
+        "Time from sending a call to an upstream to the header of its answer.",
+        "histogram_quantile(0.99, sum by (le, upstream) (rate(interlock_upstream_duration_seconds_bucket[5m])))";
+    OVERHEAD = "interlock_overhead_seconds", Histogram(OVERHEAD_BUCKETS), "seconds", [],
+        "Time that the sidecar itself added to a request: neither upstream nor lease wait.",
+        "histogram_quantile(0.99, sum by (le) (rate(interlock_overhead_seconds_bucket[5m])))";
+    INFLIGHT = "interlock_inflight_requests", Gauge, "requests", [],
+        "Requests received and not yet answered.",
+        "sum(interlock_inflight_requests)";
+    CONNECTIONS = "interlock_connections", Gauge, "connections", [],
+        "Client connections open.",
+        "max_over_time(interlock_connections[1h])";
+    CLIENT_ERRORS = "interlock_client_errors_total", Counter, "requests",
+        [closed::<ClientError>("reason")],
+        "Requests and connections that the sidecar refused at its edge, by reason.",
+        "sum by (reason) (rate(interlock_client_errors_total[5m]))";
+    CLIENT_GONE = "interlock_client_gone_total", Counter, "requests", [FLAG],
+        "Updates whose client left while the call ran on: a call once sent is not cancelled.",
+        "sum by (flag) (rate(interlock_client_gone_total[5m]))";
+    UPSTREAM_ERRORS = "interlock_upstream_errors_total", Counter, "calls",
+        [UPSTREAM, closed::<UpstreamError>("error_type")],
+        "Calls to an upstream that failed, by kind of failure; a connect failure sent nothing.",
+        "sum by (upstream, error_type) (rate(interlock_upstream_errors_total[5m]))";
+    UPSTREAM_CONNECTIONS = "interlock_upstream_connections", Gauge, "connections", [UPSTREAM],
+        "Connections open to an upstream, busy and idle.",
+        "sum by (upstream) (interlock_upstream_connections)";
+    DECISIONS = "interlock_decisions_total", Counter, "decisions",
+        [FLAG, PATH, closed::<Reason>("reason")],
+        "Decisions which path a call takes, and why.",
+        "sum by (flag, path) (rate(interlock_decisions_total[5m]))";
+    UPDATES = "interlock_updates_total", Counter, "updates",
+        [FLAG, PATH, closed::<Protection>("protection"), closed::<Outcome>("outcome")],
+        "Updates by the protection that they really had and what became of them.",
+        "sum by (flag, protection) (rate(interlock_updates_total{outcome=\"applied\"}[5m]))";
+    EXPOSED_UPDATES = "interlock_exposed_updates_total", Counter, "updates",
+        [FLAG, closed::<Exposure>("reason")],
+        "Updates whose guarantee was weaker than their flag promises, by reason.",
+        "sum by (flag, reason) (increase(interlock_exposed_updates_total[1h])) > 0";
+    LEASE_WAIT = "interlock_lease_wait_seconds", Histogram(LATENCY_BUCKETS), "seconds", [FLAG],
+        "Time that a call waited for its entity's lease.",
+        "histogram_quantile(0.99, sum by (le, flag) (rate(interlock_lease_wait_seconds_bucket[5m])))";
+    LEASE_HOLD = "interlock_lease_hold_seconds", Histogram(LATENCY_BUCKETS), "seconds", [FLAG],
+        "Time that a call held its entity's lease.",
+        "histogram_quantile(0.99, sum by (le, flag) (rate(interlock_lease_hold_seconds_bucket[5m])))";
+    LEASE_WAITERS = "interlock_lease_waiters", Gauge, "calls", [FLAG],
+        "Calls that wait for a lease now.",
+        "max by (flag) (interlock_lease_waiters)";
+    LEASE_REFUSED = "interlock_lease_refused_total", Counter, "calls",
+        [FLAG, closed::<LeaseRefusal>("reason")],
+        "Calls answered 503 as no lease could be had in time; nothing of them was sent.",
+        "sum by (flag, reason) (rate(interlock_lease_refused_total[5m]))";
+    FLAG_PERCENT = "interlock_flag_percent", Gauge, "percent (0 to 100)", [FLAG],
+        "The percentage that a flag is set to; while it is killed no entity takes the fixed path all the same.",
+        "max by (flag) (interlock_flag_percent) - min by (flag) (interlock_flag_percent) > 0";
+    FLAG_KILLED = "interlock_flag_killed", Gauge, "0 or 1", [FLAG],
+        "1 while a flag is killed.",
+        "max by (flag) (interlock_flag_killed) == 1";
+    FLAG_VERSION = "interlock_flag_version", Gauge, "version", [FLAG],
+        "The version of a flag that this sidecar has applied.",
+        "max by (flag) (interlock_flag_version) != min by (flag) (interlock_flag_version)";
+    FLAG_TRANSITION = "interlock_flag_transition", StateSet, "0 or 1",
+        [FLAG, closed::<TransitionStep>("step")],
+        "1 for the step that a flag's transition is at.",
+        "max by (flag) (interlock_flag_transition{step!=\"settled\"}) == 1";
+    FLAG_LAST_CHANGE = "interlock_flag_last_change_timestamp_seconds", Gauge, "Unix seconds", [FLAG],
+        "When a flag was changed last; 0 until it is known.",
+        "interlock_flag_last_change_timestamp_seconds * 1000";
+    FLAG_CHANGES = "interlock_flag_changes_total", Counter, "changes",
+        [FLAG, closed::<ChangeKind>("direction")],
+        "Changes of a flag that this sidecar has applied, by what they did.",
+        "sum by (flag, direction) (increase(interlock_flag_changes_total[1h]))";
+    FLAGS_LAST_SUCCESS = "interlock_flags_last_success_timestamp_seconds", Gauge, "Unix seconds", [],
+        "When the flags were read or written well the last time; 0 for never.",
+        "time() - max(interlock_flags_last_success_timestamp_seconds) > 120";
+    FRESHNESS = "interlock_freshness", StateSet, "0 or 1", [closed::<Freshness>("state")],
+        "1 for how well the flags are known.",
+        "max(interlock_freshness{state!=\"live\"}) == 1";
+    FLAGS_REJECTED = "interlock_flags_rejected_total", Counter, "documents",
+        [closed::<FlagsError>("reason")],
+        "Flags that were read and not put in force, or could not be read or kept; the last good ones hold.",
+        "sum by (reason) (increase(interlock_flags_rejected_total[10m])) > 0";
+    WORKER_PANICS = "interlock_worker_panics_total", Counter, "panics", [],
+        "Panics caught in the data plane; any is a bug.",
+        "increase(interlock_worker_panics_total[1h]) > 0";
+    UNATTRIBUTED = "interlock_unattributed_events_total", Counter, "events", [],
+        "Events about a route or flag that this sidecar does not have; any is a bug.",
+        "increase(interlock_unattributed_events_total[1h]) > 0";
+    LOG_SUPPRESSED = "interlock_log_suppressed_total", Counter, "lines", [],
+        "Log lines about repeated faults left out by the rate limit.",
+        "rate(interlock_log_suppressed_total[5m]) > 0";
+    LOG_DROPPED = "interlock_log_dropped_total", Counter, "lines", [],
+        "Log lines of this process lost as whoever reads its stderr was too slow.",
+        "increase(interlock_log_dropped_total[5m]) > 0";
+    DRAINING = "interlock_draining", Gauge, "0 or 1", [],
+        "1 while the sidecar shuts down: calls in flight finish, then it ends.",
+        "sum(interlock_draining)";
+    BUILD_INFO = "interlock_build_info", Info, "1",
+        [Label { name: "version", values: Values::Build }, Label { name: "revision", values: Values::Build }],
+        "Which build this is.",
+        "count by (version) (interlock_build_info)";
+    CPU_SECONDS = "process_cpu_seconds_total", Process("counter"), "seconds", [],
+        "User and system CPU time of the process, in whole seconds.",
+        "rate(process_cpu_seconds_total[5m])";
+    OPEN_FDS = "process_open_fds", Process("gauge"), "descriptors", [],
+        "Open file descriptors.",
+        "process_open_fds / process_max_fds > 0.8";
+    MAX_FDS = "process_max_fds", Process("gauge"), "descriptors", [],
+        "The most file descriptors that the process may open; 0 for no limit.",
+        "process_open_fds / process_max_fds > 0.8";
+    RESIDENT_MEMORY = "process_resident_memory_bytes", Process("gauge"), "bytes", [],
+        "Resident memory.",
+        "max_over_time(process_resident_memory_bytes[1h])";
+    VIRTUAL_MEMORY = "process_virtual_memory_bytes", Process("gauge"), "bytes", [],
+        "Virtual memory.",
+        "process_virtual_memory_bytes";
+    START_TIME = "process_start_time_seconds", Process("gauge"), "Unix seconds", [],
+        "When the process started.",
+        "time() - process_start_time_seconds";
+    THREADS = "process_threads", Process("gauge"), "threads", [],
+        "Threads of the process.",
+        "process_threads";
+}
