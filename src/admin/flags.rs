@@ -1,0 +1,187 @@
+//! The endpoints about flags: reading, explaining, changing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header;
+use http::request::Parts;
+use serde_json::json;
+
+use crate::clock;
+use crate::domain::entity::MAX_ENTITY_BYTES;
+use crate::domain::flag::{Author, Change, ChangeError, FlagState};
+use crate::store::history::MAX_ENTRIES;
+use crate::store::{Applied, FlagSeed, FlagStore, StoreChangeError};
+
+use super::auth::Caller;
+use super::input::{self, Request};
+use super::precondition::IfMatch;
+use super::problem::{Fault, Refusal, etag};
+use super::router::Endpoint;
+use super::view::{EntryView, ExplainView, FlagView};
+use super::{AdminResponse, AdminState, json_response};
+
+/// For a change to be written down. Past it nobody knows whether it will be.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How many changes a history shows unless it is asked for more.
+const DEFAULT_HISTORY: usize = 100;
+
+/// Answers what reads.
+pub(super) fn read(
+    store: &FlagStore,
+    endpoint: &Endpoint,
+    query: Option<&str>,
+) -> Result<AdminResponse, Refusal> {
+    match endpoint {
+        Endpoint::Flags => {
+            no_parameters(query)?;
+            Ok(list(store))
+        }
+        Endpoint::Flag { name } => {
+            no_parameters(query)?;
+            let (seed, state) = find(store, name)?;
+            Ok(flag_response(seed, &state))
+        }
+        Endpoint::History { name } => history(store, name, query),
+        Endpoint::Explain { name } => explain(store, name, query),
+        _ => Err(Refusal::Internal),
+    }
+}
+
+/// Answers what changes a flag: the flag as it is then.
+pub(super) async fn change(
+    state: &Arc<AdminState>,
+    endpoint: &Endpoint,
+    parts: &Parts,
+    body: &[u8],
+    caller: Caller,
+) -> Result<AdminResponse, Refusal> {
+    let (name, request) = match endpoint {
+        Endpoint::Flag { name } => (name, input::patch(body)?),
+        Endpoint::Kill { name } => (name, input::switch(body, Change::Kill)?),
+        Endpoint::Resume { name } => (name, input::switch(body, Change::Resume)?),
+        _ => return Err(Refusal::Internal),
+    };
+    no_parameters(parts.uri.query())?;
+    let (seed, current) = find(&state.store, name)?;
+    if let Change::Pin { entity, .. } = &request.change {
+        check_entity(seed, "pin.entity", entity)?;
+    }
+    let expected = IfMatch::from_headers(&parts.headers)?.expected(current.version)?;
+    let applied = apply(state, name.clone(), expected, request, caller).await?;
+    Ok(flag_response(seed, &applied.after))
+}
+
+/// Makes a change where it may block. It goes on when the caller goes away, or when this gives up waiting.
+async fn apply(
+    state: &Arc<AdminState>,
+    name: String,
+    expected: Option<u64>,
+    request: Request,
+    caller: Caller,
+) -> Result<Applied, Refusal> {
+    let state = Arc::clone(state);
+    let Request { change, reason } = request;
+    let author = Author { by: caller.name, reason, at_ms: clock::wall_ms() };
+    let written = tokio::task::spawn_blocking(move || {
+        let change = || state.store.change(&name, expected, &change, author);
+        state.on_change.tell(&name, change).map_err(|error| refusal(error, &name))
+    });
+    match tokio::time::timeout(CHANGE_TIMEOUT, written).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Err(Refusal::Internal),
+        Err(_) => Err(Refusal::OutcomeUnknown),
+    }
+}
+
+fn refusal(error: StoreChangeError, name: &str) -> Refusal {
+    match error {
+        StoreChangeError::UnknownFlag => Refusal::UnknownFlag { name: name.to_owned() },
+        StoreChangeError::VersionConflict { current } => Refusal::Stale { current },
+        StoreChangeError::BadEntity { .. } => {
+            let fault = Fault::Type("an entity's key of 1 to 1024 bytes");
+            Refusal::field("pin.entity", None, fault)
+        }
+        StoreChangeError::Refused(error @ ChangeError::TooManyPins) => Refusal::NoRoom(error),
+        StoreChangeError::Refused(error) => Refusal::field("reason", None, Fault::Change(error)),
+        StoreChangeError::NotPersisted(error) => Refusal::NotPersisted(error),
+    }
+}
+
+fn find<'s>(store: &'s FlagStore, name: &str) -> Result<(&'s FlagSeed, Arc<FlagState>), Refusal> {
+    store.flag(name).ok_or_else(|| Refusal::UnknownFlag { name: name.to_owned() })
+}
+
+fn list(store: &FlagStore) -> AdminResponse {
+    let snapshot = store.snapshot();
+    let flags: Vec<FlagView<'_>> = store
+        .seeds()
+        .iter()
+        .zip(&snapshot.states)
+        .map(|(seed, state)| FlagView::of(seed, state))
+        .collect();
+    json_response(StatusCode::OK, &json!({"flags": flags}))
+}
+
+fn flag_response(seed: &FlagSeed, state: &FlagState) -> AdminResponse {
+    let mut response = json_response(StatusCode::OK, &FlagView::of(seed, state));
+    response.headers_mut().insert(header::ETAG, etag(state.version));
+    response
+}
+
+fn history(store: &FlagStore, name: &str, query: Option<&str>) -> Result<AdminResponse, Refusal> {
+    let mut limit = DEFAULT_HISTORY;
+    for (key, value) in input::query(query)? {
+        if key != "limit" {
+            return Err(Refusal::field(&key, Some(value.into()), Fault::Unknown("limit")));
+        }
+        let parsed = value.parse().ok().filter(|limit| (1..=MAX_ENTRIES).contains(limit));
+        let fault = Fault::Type("a whole number from 1 to 1000");
+        limit = parsed.ok_or_else(|| Refusal::field("limit", Some(value.into()), fault))?;
+    }
+    find(store, name)?;
+    let entries = store.history(name).unwrap_or_default();
+    let shown: Vec<EntryView<'_>> =
+        entries.iter().take(limit).map(|entry| EntryView::of(entry)).collect();
+    Ok(json_response(StatusCode::OK, &json!({"history": shown})))
+}
+
+fn explain(store: &FlagStore, name: &str, query: Option<&str>) -> Result<AdminResponse, Refusal> {
+    let (seed, state) = find(store, name)?;
+    let mut asked = None;
+    for (key, value) in input::query(query)? {
+        if key != "entity" {
+            return Err(Refusal::field(&key, Some(value.into()), Fault::Unknown("entity")));
+        }
+        asked = Some(value);
+    }
+    let remedy = "ask for an entity's key, as in ?entity=journey:7";
+    let entity = asked.ok_or_else(|| Refusal::field("entity", None, Fault::Missing(remedy)))?;
+    check_entity(seed, "entity", &entity)?;
+    let freshness = store.snapshot().freshness;
+    Ok(json_response(StatusCode::OK, &ExplainView::of(seed, &state, freshness, &entity)))
+}
+
+fn no_parameters(query: Option<&str>) -> Result<(), Refusal> {
+    match input::query(query)?.into_iter().next() {
+        None => Ok(()),
+        Some((key, value)) => {
+            Err(Refusal::field(&key, Some(value.into()), Fault::Unknown("no parameters")))
+        }
+    }
+}
+
+/// A key that no call of this flag can make is a slip of the pen: `7` where `journey:7` was meant.
+fn check_entity(seed: &FlagSeed, key: &str, entity: &str) -> Result<(), Refusal> {
+    let template = &seed.entity;
+    let before = template.split('{').next().unwrap_or_default();
+    let after = template.rsplit('}').next().unwrap_or_default();
+    let fits = entity.len() > before.len() + after.len() && entity.len() <= MAX_ENTITY_BYTES;
+    if fits && entity.starts_with(before) && entity.ends_with(after) {
+        return Ok(());
+    }
+    let fault = Fault::OtherEntity { template: template.clone() };
+    Err(Refusal::field(key, Some(entity.into()), fault))
+}
