@@ -1,0 +1,45 @@
+//! The one place that opens sockets, so that a simulation can replace it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+pub use std::net::TcpListener as BoundListener;
+pub use tokio::net::{TcpListener, TcpStream};
+
+/// Connections that the kernel holds for us before they are accepted.
+const BACKLOG: i32 = 4096;
+
+/// An idle peer is probed after this long, so that one that vanished without a word is noticed.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+
+/// Listens; with `shared`, other threads of this process may listen on the same address and the kernel spreads the
+/// connections over them. The socket belongs to no runtime yet: [`TcpListener::from_std`] takes it into one.
+pub fn listen(addr: SocketAddr, shared: bool) -> io::Result<BoundListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Opens one connection to an upstream; a name is resolved each time, so that a moved upstream is found again.
+pub async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    tune(&stream)?;
+    Ok(stream)
+}
+
+/// What every connection of the data plane gets: no delay for small writes, and probes for a peer that vanished.
+pub fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))
+}
+
+/// Makes the connection end with a reset: the peer must not take what it got so far for a whole message.
+pub fn reset_on_close(stream: &TcpStream) -> io::Result<()> {
+    SockRef::from(stream).set_linger(Some(Duration::ZERO))
+}

@@ -1,0 +1,29 @@
+//! The data plane: an HTTP/1.1 reverse proxy, one thread per core.
+//!
+//! The life of a request, in reading order:
+//!
+//! 1. [`server`] accepts its connection; [`io`] and [`wire`] see its bytes before hyper does, [`watch`] its pace.
+//! 2. [`handler`] takes it from its head to the head of its answer, step by step.
+//! 3. [`facts`] refuses what is no valid request and makes out what it is about.
+//! 4. [`headers`] ends what is hop-by-hop and adds what this hop has to say.
+//! 5. `paths` sends it, by [`forward`], over a connection of a [`pool`] (as [`upstream_io`] bounds it); [`body`] carries bodies both ways.
+//! 6. [`error`] turns what went wrong into an answer; [`tunnel`] takes over where the protocol is changed.
+//!
+//! [`worker`] is what one thread has for all that.
+
+pub(crate) mod body;
+mod call;
+pub(crate) mod error;
+mod facts;
+pub(crate) mod forward;
+mod handler;
+pub(crate) mod headers;
+mod io;
+mod memory;
+pub(crate) mod pool;
+pub(crate) mod server;
+mod tunnel;
+mod upstream_io;
+mod watch;
+mod wire;
+pub(crate) mod worker;

@@ -1,0 +1,197 @@
+//! A worker: one thread with its own runtime, its own listener and its own connections to the upstreams.
+//!
+//! Workers share the flags' snapshot, the leases and the metrics, and nothing else on a request's way.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use http::HeaderValue;
+use tokio::sync::Notify;
+
+use super::memory::BodyMemory;
+use super::pool::Pool;
+use super::watch::{Limits, Watches};
+use crate::config::{Config, FixedConfig, FlagConfig};
+use crate::domain::decision::Freshness;
+use crate::domain::flag::{FlagState, Path};
+use crate::domain::route::{RouteSpec, Router};
+use crate::domain::source::Source;
+use crate::lease::LocalLeases;
+use crate::store::{FlagStore, SnapshotReader};
+use crate::telemetry::{FlagIndex, RouteIndex, Telemetry};
+
+/// Bodies held in memory at once, over all workers, in bytes. Past it a call that needs its body held is refused with 503.
+pub(crate) const HELD_BODIES: usize = 256 * 1024 * 1024;
+
+/// What all workers share.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) router: Router,
+    /// For each route of the router: its flag, and its place among the flag's routes.
+    pub(crate) routes: Vec<(usize, usize)>,
+    pub(crate) flag_names: Vec<HeaderValue>,
+    pub(crate) store: FlagStore,
+    pub(crate) leases: LocalLeases,
+    pub(crate) telemetry: Telemetry,
+    /// Client connections open at present.
+    pub(crate) connections: AtomicUsize,
+    /// Connections and calls that a drain had to cut off.
+    pub(crate) abandoned: AtomicUsize,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config, store: FlagStore, telemetry: Telemetry) -> Arc<Self> {
+        let places = || {
+            let flags = config.flags.iter().enumerate();
+            flags.flat_map(|(flag, spec)| (0..spec.routes.len()).map(move |route| (flag, route)))
+        };
+        let specs = config.flags.iter().flat_map(|flag| &flag.routes);
+        let router = Router::new(
+            specs.map(|r| RouteSpec { methods: r.methods.clone(), path: r.path.clone() }).collect(),
+        );
+        let flag_names = config.flags.iter().map(|flag| {
+            // A flag's name is letters, digits, `_`, `-` and `.`: always a header's value.
+            HeaderValue::from_str(&flag.name).unwrap_or(HeaderValue::from_static(""))
+        });
+        Arc::new(Self {
+            router,
+            routes: places().collect(),
+            flag_names: flag_names.collect(),
+            store,
+            leases: LocalLeases::new(),
+            telemetry,
+            connections: AtomicUsize::new(0),
+            abandoned: AtomicUsize::new(0),
+            config,
+        })
+    }
+
+    /// The flag and the route that a route of the router belongs to.
+    pub(crate) fn route(&self, index: usize) -> Option<RouteOf<'_>> {
+        let (flag, route) = *self.routes.get(index)?;
+        Some(RouteOf {
+            flag: self.config.flags.get(flag)?,
+            name: self.flag_names.get(flag)?,
+            flag_place: flag,
+            route_place: route,
+            flag_index: FlagIndex(u16::try_from(flag).ok()?),
+            route_index: RouteIndex(u16::try_from(index).ok()?),
+        })
+    }
+}
+
+/// A route together with its flag.
+#[derive(Clone, Copy)]
+pub(crate) struct RouteOf<'s> {
+    pub(crate) flag: &'s FlagConfig,
+    pub(crate) name: &'s HeaderValue,
+    pub(crate) flag_place: usize,
+    pub(crate) route_place: usize,
+    pub(crate) flag_index: FlagIndex,
+    pub(crate) route_index: RouteIndex,
+}
+
+impl<'s> RouteOf<'s> {
+    /// Where the values of the entity stand.
+    pub(crate) fn sources(&self) -> &'s [Source] {
+        self.flag.routes.get(self.route_place).map_or(&[], |route| &route.sources)
+    }
+}
+
+/// One thread's part of the data plane.
+pub(crate) struct Worker {
+    /// Its place among the workers.
+    pub(crate) number: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) legacy: Rc<Pool>,
+    /// By flag: its fixed app, where the strategy has one.
+    fixed: Vec<Option<Rc<Pool>>>,
+    flags: RefCell<SnapshotReader>,
+    pub(crate) memory: Rc<BodyMemory>,
+    pub(crate) watches: RefCell<Watches>,
+    pub(crate) draining: Cell<bool>,
+    /// The runtime is about to end: nothing may be spawned any more.
+    pub(crate) stopped: Cell<bool>,
+    /// Calls and tunnels that go on without a client's connection to wait for them.
+    running_on: Cell<usize>,
+    /// Told when a connection or such a call ends.
+    pub(crate) ended: Notify,
+}
+
+impl Worker {
+    pub(crate) fn new(number: usize, shared: Arc<Shared>) -> Rc<Self> {
+        let config = &shared.config;
+        let proxy = &config.proxy;
+        let pool = |path, url: &crate::config::UpstreamUrl| {
+            let telemetry = shared.telemetry.clone();
+            Pool::new(path, url.clone(), &config.legacy, proxy.body_timeout, telemetry)
+        };
+        let fixed = config.flags.iter().map(|flag| match &flag.fixed {
+            FixedConfig::Upstream { url } => Some(pool(Path::Fixed, url)),
+            FixedConfig::Serialize => None,
+        });
+        Rc::new(Self {
+            number,
+            legacy: pool(Path::Legacy, &config.legacy.url),
+            fixed: fixed.collect(),
+            flags: RefCell::new(shared.store.reader()),
+            memory: BodyMemory::new(proxy.max_body.max(HELD_BODIES / proxy.workers.max(1))),
+            watches: RefCell::new(Watches::new(Limits::of(proxy))),
+            draining: Cell::new(false),
+            stopped: Cell::new(false),
+            running_on: Cell::new(0),
+            ended: Notify::new(),
+            shared,
+        })
+    }
+
+    /// The connections to a flag's fixed app, where its strategy has one.
+    pub(crate) fn fixed(&self, flag: usize) -> Option<&Rc<Pool>> {
+        self.fixed.get(flag)?.as_ref()
+    }
+
+    /// Reads a flag as it is now; takes no lock.
+    pub(crate) fn with_flag<T>(
+        &self,
+        flag: usize,
+        read: impl FnOnce(&FlagState, Freshness) -> T,
+    ) -> Option<T> {
+        let mut flags = self.flags.borrow_mut();
+        let snapshot = flags.load();
+        snapshot.states.get(flag).map(|state| read(state, snapshot.freshness))
+    }
+
+    /// Looks after what has no task of its own: slow clients, unused connections.
+    pub(crate) fn sweep(&self) {
+        self.watches.borrow().sweep(self.draining.get());
+        self.legacy.prune();
+        for pool in self.fixed.iter().flatten() {
+            pool.prune();
+        }
+    }
+
+    /// Counts something that goes on without a client's connection, until the guard is dropped.
+    pub(crate) fn run_on(self: &Rc<Self>) -> RunningOn {
+        self.running_on.set(self.running_on.get() + 1);
+        RunningOn { worker: Rc::clone(self) }
+    }
+
+    /// Connections, calls and tunnels that are still there.
+    pub(crate) fn load(&self) -> usize {
+        self.watches.borrow().len() + self.running_on.get()
+    }
+}
+
+/// Something that goes on without a client's connection.
+pub(crate) struct RunningOn {
+    worker: Rc<Worker>,
+}
+
+impl Drop for RunningOn {
+    fn drop(&mut self) {
+        self.worker.running_on.set(self.worker.running_on.get() - 1);
+        self.worker.ended.notify_one();
+    }
+}
