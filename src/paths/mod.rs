@@ -1,0 +1,60 @@
+//! The paths: what serves a call once it is decided.
+//!
+//! - [`legacy`]: the app as it is, unguarded;
+//! - [`serialize`]: the app as it is, one call at a time per entity;
+//! - [`upstream`]: a fixed version of the app.
+//!
+//! All of them send through [`update`], which sees to it that a call that was sent runs to its end.
+
+mod legacy;
+mod serialize;
+mod update;
+mod upstream;
+
+use std::rc::Rc;
+
+use http::Request;
+
+use crate::config::FixedConfig;
+use crate::domain::decision::Decision;
+use crate::domain::flag::{Path, Protection};
+use crate::proxy::body::RequestBody;
+use crate::proxy::error::ProxyError;
+use crate::proxy::forward::Answered;
+use crate::proxy::worker::{RouteOf, Worker};
+
+/// An update that is decided: what there is to know about it.
+pub(crate) struct Plan<'s> {
+    /// Its route and flag.
+    pub(crate) route: RouteOf<'s>,
+    /// Which path it takes.
+    pub(crate) decision: Decision,
+    /// What it mutates; `None` where that could not be made out, and then the path is legacy.
+    pub(crate) entity: Option<String>,
+}
+
+/// Serves an update on the path that was decided.
+pub(crate) async fn serve(
+    worker: &Rc<Worker>,
+    plan: &Plan<'_>,
+    mut request: Box<Request<RequestBody>>,
+) -> Result<Answered, ProxyError> {
+    let (pool, update) = match (plan.decision.path, &plan.route.flag.fixed, &plan.entity) {
+        (Path::Legacy, _, _) | (Path::Fixed, _, None) => legacy::route(worker, plan),
+        (Path::Fixed, FixedConfig::Upstream { .. }, Some(_)) => upstream::route(worker, plan),
+        (Path::Fixed, FixedConfig::Serialize, Some(entity)) => {
+            serialize::route(worker, plan, entity, &mut request).await?
+        }
+    };
+    Ok(update::send(worker, pool, request, update).await?)
+}
+
+/// The protection that an update on a path has by its strategy.
+fn protection(plan: &Plan<'_>) -> Protection {
+    match (plan.decision.path, &plan.route.flag.fixed) {
+        (Path::Legacy, _) => Protection::None,
+        // The lease is this process's own.
+        (Path::Fixed, FixedConfig::Serialize) => Protection::Local,
+        (Path::Fixed, FixedConfig::Upstream { .. }) => Protection::Protected,
+    }
+}

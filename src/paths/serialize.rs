@@ -1,0 +1,59 @@
+//! The `serialize` strategy: the unmodified app, one call at a time per entity.
+
+use std::rc::Rc;
+
+use http::header::EXPECT;
+use http::{HeaderValue, Request};
+
+use super::Plan;
+use super::update::Update;
+use crate::lease::{Lease, LeaseError, LeaseTerms, Leases};
+use crate::proxy::body::RequestBody;
+use crate::proxy::error::ProxyError;
+use crate::proxy::headers::INTERLOCK_FENCING_TOKEN;
+use crate::proxy::pool::Pool;
+use crate::proxy::worker::Worker;
+use crate::telemetry::events::{LeaseGranted, LeaseRefused};
+use crate::telemetry::labels::LeaseRefusal;
+
+/// Where an update goes, once it has its entity's lease, and what it leaves behind.
+pub(super) async fn route<'w>(
+    worker: &'w Worker,
+    plan: &Plan<'_>,
+    entity: &str,
+    request: &mut Request<RequestBody>,
+) -> Result<(&'w Rc<Pool>, Update), ProxyError> {
+    // A client that trickles its body must not hold the entity meanwhile. A larger body than can be held streams.
+    if request.body_mut().hold(worker.shared.config.proxy.max_body, &worker.memory).await? {
+        // It is here: the app's word is not waited for any more, least of all with the entity in hand.
+        request.body_mut().wait_no_longer();
+        request.headers_mut().remove(EXPECT);
+    }
+    let lease = acquire(worker, plan, entity).await?;
+    request.headers_mut().insert(INTERLOCK_FENCING_TOKEN, HeaderValue::from(lease.token().get()));
+    Ok((&worker.legacy, Update::guarded(worker, plan, lease)))
+}
+
+async fn acquire(worker: &Worker, plan: &Plan<'_>, entity: &str) -> Result<Lease, LeaseError> {
+    let flag = plan.route.flag_index;
+    let telemetry = &worker.shared.telemetry;
+    let terms = LeaseTerms {
+        wait: plan.route.flag.lease.wait,
+        max_waiters: plan.route.flag.lease.max_waiters,
+        settle: worker.shared.config.legacy.settle_after_timeout,
+    };
+    let waiting = telemetry.lease_waiter(flag);
+    let acquired = worker.shared.leases.acquire(entity, terms).await;
+    drop(waiting);
+    match &acquired {
+        Ok(lease) => LeaseGranted { flag, waited: lease.waited() }.emit(telemetry),
+        Err(error) => {
+            let reason = match error {
+                LeaseError::QueueFull { .. } => LeaseRefusal::QueueFull,
+                LeaseError::WaitTimeout { .. } => LeaseRefusal::WaitTimeout,
+            };
+            LeaseRefused { flag, reason }.emit(telemetry);
+        }
+    }
+    acquired
+}

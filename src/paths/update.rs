@@ -1,0 +1,203 @@
+//! Sending an update: once it was sent it runs to its end, whoever still waits for it, and then it is settled.
+//!
+//! A client that goes away must not cancel a call already sent: the app may be writing, and the entity's lease has to be held
+//! until it has answered. The call therefore owns all that its end needs, and when nobody waits any more it goes on as a
+//! task of its own.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Request;
+
+use super::{Plan, protection};
+use crate::clock::{self, Instant};
+use crate::domain::flag::{Path, Protection};
+use crate::lease::Lease;
+use crate::proxy::body::RequestBody;
+use crate::proxy::error::leaves_outcome_open;
+use crate::proxy::forward::{
+    Answer, Answered, Attempts, ExchangeError, ForwardError, Patience, exchange,
+};
+use crate::proxy::pool::Pool;
+use crate::proxy::worker::Worker;
+use crate::telemetry::events::{ClientGone, LeaseReleased, UpdateFinished};
+use crate::telemetry::labels::Outcome;
+use crate::telemetry::{FlagIndex, Telemetry};
+
+/// What an update leaves behind: settled once, when its outcome is known or known to be unknown.
+pub(super) struct Update {
+    telemetry: Telemetry,
+    flag: FlagIndex,
+    path: Path,
+    protection: Protection,
+    lease: Option<(Lease, Instant)>,
+    waited: Duration,
+    sent: bool,
+    settled: bool,
+}
+
+impl Update {
+    pub(super) fn unguarded(worker: &Worker, plan: &Plan<'_>) -> Self {
+        Self {
+            telemetry: worker.shared.telemetry.clone(),
+            flag: plan.route.flag_index,
+            path: plan.decision.path,
+            protection: protection(plan),
+            lease: None,
+            waited: Duration::ZERO,
+            sent: false,
+            settled: false,
+        }
+    }
+
+    pub(super) fn guarded(worker: &Worker, plan: &Plan<'_>, lease: Lease) -> Self {
+        let mut update = Self::unguarded(worker, plan);
+        update.waited = lease.waited();
+        update.lease = Some((lease, clock::now()));
+        update
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        self.settled = true;
+        let Self { flag, path, protection, .. } = *self;
+        UpdateFinished { flag, path, protection, outcome }.emit(&self.telemetry);
+        let Some((lease, since)) = self.lease.take() else {
+            return;
+        };
+        LeaseReleased { flag, held: clock::now() - since }.emit(&self.telemetry);
+        match outcome {
+            Outcome::Unknown => lease.keep(),
+            Outcome::Applied | Outcome::Rejected | Outcome::Replayed => lease.release(),
+        }
+    }
+
+    fn settle_by(&mut self, result: &Result<Answered, ForwardError>) {
+        let outcome = match result {
+            Ok(answered) => outcome_of(&answered.answer),
+            // Nothing was sent.
+            Err(ForwardError::Connect(_)) => Outcome::Rejected,
+            // Part of the message may have been enough for the app to act on.
+            Err(ForwardError::Unanswered(_) | ForwardError::Client(_)) => Outcome::Unknown,
+        };
+        self.settle(outcome);
+    }
+}
+
+/// What an answer says of the update's effect. An app that answered writes no more, but one that passes on that something
+/// behind it did not answer doesn't know.
+fn outcome_of(answer: &Answer) -> Outcome {
+    let status = match answer {
+        Answer::Response(response) => response.status(),
+        Answer::Upgrade(head, ..) => head.status(),
+    };
+    if leaves_outcome_open(status) {
+        Outcome::Unknown
+    } else if status.is_client_error() || status.is_server_error() {
+        Outcome::Rejected
+    } else {
+        Outcome::Applied
+    }
+}
+
+impl Drop for Update {
+    /// Dropped unsettled: before it was sent, nothing has happened; after that nobody knows.
+    fn drop(&mut self) {
+        if self.sent && !self.settled {
+            self.settle(Outcome::Unknown);
+        } else if let Some((lease, _)) = self.lease.take() {
+            lease.release();
+        }
+    }
+}
+
+enum Sent {
+    Ended(Result<Answered, ForwardError>),
+    /// Certain to be unsent: another connection may take it.
+    Again(Box<Request<RequestBody>>, Update),
+}
+
+/// Sends an update and waits for the head of its answer. Dropping the future gives the call up only as long as nothing was
+/// sent.
+pub(super) async fn send(
+    worker: &Rc<Worker>,
+    pool: &Rc<Pool>,
+    mut request: Box<Request<RequestBody>>,
+    mut update: Update,
+) -> Result<Answered, ForwardError> {
+    let mut attempts = Attempts::new(pool);
+    loop {
+        let link = match attempts.link().await {
+            Ok(link) => link,
+            Err(error) => {
+                let result = Err(ForwardError::Connect(error));
+                update.settle_by(&result);
+                return result;
+            }
+        };
+        let flag = update.flag;
+        let pool = Rc::clone(pool);
+        let call = async move {
+            update.sent = true;
+            let patience = match update.lease {
+                Some(_) => Patience::Fixed,
+                None => Patience::WhileItMoves,
+            };
+            let result = match exchange(&pool, link, request, patience).await {
+                Err(ExchangeError::Unsent(unsent)) => {
+                    update.sent = false;
+                    return Sent::Again(unsent, update);
+                }
+                Err(ExchangeError::Failed(error)) => Err(error),
+                Ok(answered) => {
+                    Ok(Answered { waited: answered.waited + update.waited, ..answered })
+                }
+            };
+            update.settle_by(&result);
+            Sent::Ended(result)
+        };
+        let call = OutlivesClient { worker: Rc::clone(worker), flag, call: Some(Box::pin(call)) };
+        match call.await {
+            Sent::Ended(result) => return result,
+            Sent::Again(unsent, again) => (request, update) = (unsent, again),
+        }
+    }
+}
+
+/// A call that goes on as a task of its own when nobody waits for it any more.
+struct OutlivesClient {
+    worker: Rc<Worker>,
+    flag: FlagIndex,
+    call: Option<Pin<Box<dyn Future<Output = Sent>>>>,
+}
+
+impl Future for OutlivesClient {
+    type Output = Sent;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Sent> {
+        let Some(call) = &mut self.call else {
+            return Poll::Pending;
+        };
+        let sent = call.as_mut().poll(cx);
+        if sent.is_ready() {
+            self.call = None;
+        }
+        sent
+    }
+}
+
+impl Drop for OutlivesClient {
+    fn drop(&mut self) {
+        let Some(call) = self.call.take() else { return };
+        if self.worker.stopped.get() {
+            return;
+        }
+        ClientGone { flag: self.flag }.emit(&self.worker.shared.telemetry);
+        let running = self.worker.run_on();
+        tokio::task::spawn_local(async move {
+            drop(call.await);
+            drop(running);
+        });
+    }
+}
