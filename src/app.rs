@@ -1,0 +1,359 @@
+//! The composition root: from a configuration to running parts, and in order back again.
+//!
+//! Start: flags, listeners, workers, admin plane; then it is ready. Stop: readiness goes, the data plane drains, the admin
+//! plane ends last, so that the drain can be watched.
+
+mod flags;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::JoinHandle;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+
+use crate::admin::auth::{Tokens, TokensError};
+use crate::admin::health::Health;
+use crate::admin::{self, AdminState, HostPolicy, MetricsPage, OnChange};
+use crate::config::{self, Config, Loaded};
+use crate::domain::decision::Freshness;
+use crate::net::{self, BoundListener, TcpListener};
+use crate::proxy::server;
+use crate::proxy::worker::{Shared, Worker};
+use crate::store::StoreError;
+use crate::telemetry::events::{
+    ConfigWarning, DrainFinished, DrainStarted, FlagChanged, FlagsLoaded, FreshnessChanged,
+    SidecarStarted, WorkerPanicked,
+};
+use crate::telemetry::{FlagIndex, Telemetry, Topology, logging};
+
+/// How often what nobody waits for is looked after on the admin thread.
+const UPKEEP_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Why a sidecar could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Somebody else listens there, or it is no address of this machine.
+    #[error("{key} = \"{address}\": can't listen there: {source}")]
+    Listen {
+        /// The configuration's key.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The flags can't be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The tokens file can't be used.
+    #[error("admin.tokens_file = \"{}\": {source}", path.display())]
+    Tokens {
+        /// The configuration's value.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: TokensError,
+    },
+    /// The system gives no thread or runtime.
+    #[error("can't start a thread: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// A running sidecar. Dropping it begins a drain that nobody waits for; [`Sidecar::shutdown`] is the orderly way.
+pub struct Sidecar {
+    listen_addr: SocketAddr,
+    admin_addr: SocketAddr,
+    health: Arc<Health>,
+    telemetry: Telemetry,
+    shared: Arc<Shared>,
+    drain: watch::Sender<bool>,
+    workers: Vec<Running>,
+    admin: Option<(oneshot::Sender<()>, Running)>,
+}
+
+/// A thread of ours; `ended` is told (or dropped) when it ends.
+struct Running {
+    thread: JoinHandle<()>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Running {
+    async fn end(self) {
+        // Dropped without a word when the thread's body ends, so joining it doesn't block.
+        self.ended.await.ok();
+        self.thread.join().ok();
+    }
+}
+
+impl Sidecar {
+    /// Starts all parts. Ready when this returns.
+    ///
+    /// # Errors
+    /// Nothing runs then.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let telemetry = Telemetry::new(&topology(&config));
+        let store = flags::open_store(&config, &telemetry)?;
+        let tokens = config.admin.tokens_file.as_deref().map(read_tokens).transpose()?;
+        let listeners = bind_workers(&config)?;
+        let listen_addr = local_addr(listeners.first(), config.proxy.listen);
+        let admin_listener = bind("admin.listen", config.admin.listen, false)?;
+        let admin_addr = local_addr(Some(&admin_listener), config.admin.listen);
+
+        let health = Arc::new(Health::new(config.proxy.workers, &[]));
+        let shared = Shared::new(config, store, telemetry.clone());
+        let state = admin_state(&shared, &health, tokens, admin_addr);
+        let (stop_admin, admin) = spawn_admin(state, admin_listener, telemetry.clone())?;
+        let (drain, _) = watch::channel(false);
+        let mut workers = Vec::with_capacity(listeners.len());
+        for (number, listener) in listeners.into_iter().enumerate() {
+            workers.push(spawn_worker(number, listener, &shared, &health, &drain)?);
+        }
+        SidecarStarted { proxy: listen_addr, admin: admin_addr, workers: workers.len() }
+            .emit(&telemetry);
+        let admin = Some((stop_admin, admin));
+        Ok(Self { listen_addr, admin_addr, health, telemetry, shared, drain, workers, admin })
+    }
+
+    /// Where clients connect; the real port where 0 was configured.
+    pub fn listen_addr(&self) -> SocketAddr {
+        self.listen_addr
+    }
+
+    /// Where the admin plane listens.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// Readiness goes, calls in flight finish within `proxy.drain`, then everything ends.
+    pub async fn shutdown(mut self) {
+        self.health.start_draining();
+        let connections = self.shared.connections.load(Relaxed);
+        DrainStarted { connections }.emit(&self.telemetry);
+        self.drain.send_replace(true);
+        for worker in self.workers.drain(..) {
+            worker.end().await;
+        }
+        let abandoned = self.shared.abandoned.load(Relaxed);
+        DrainFinished { abandoned }.emit(&self.telemetry);
+        if let Some((stop, admin)) = self.admin.take() {
+            drop(stop);
+            admin.end().await;
+        }
+    }
+
+    /// Completes when a worker has died, which none ever should.
+    async fn worker_died(&mut self) {
+        std::future::poll_fn(|cx| {
+            let mut died = false;
+            for worker in &mut self.workers {
+                died |= std::pin::Pin::new(&mut worker.ended).poll(cx).is_ready();
+            }
+            if died { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+    }
+}
+
+/// `interlock run`: sets up the log, serves until it is told to stop, and gives the process's exit code.
+pub fn serve(loaded: Loaded) -> ExitCode {
+    let format = match loaded.config.telemetry.log_format {
+        config::LogFormat::Json => logging::LogFormat::Json,
+        config::LogFormat::Text => logging::LogFormat::Text,
+    };
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let code = match (logging::init(&loaded.config.telemetry.log, format), runtime) {
+        (Ok(()), Ok(runtime)) => {
+            for warning in &loaded.warnings {
+                ConfigWarning { key: &warning.key, advice: &warning.notice.to_string() }.emit();
+            }
+            runtime.block_on(run(loaded.config))
+        }
+        (Err(error), _) => {
+            tracing::error!(%error, "the log can't be set up");
+            ExitCode::FAILURE
+        }
+        (_, Err(error)) => {
+            tracing::error!(%error, "the system gives no runtime");
+            ExitCode::FAILURE
+        }
+    };
+    logging::flush();
+    code
+}
+
+/// Runs a sidecar until SIGTERM or SIGINT; a second signal ends it at once.
+async fn run(config: Config) -> ExitCode {
+    // Before anything runs: a signal that comes meanwhile must not end it without a drain.
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("the system gives no signals");
+        return ExitCode::FAILURE;
+    };
+    let mut sidecar = match Sidecar::start(config).await {
+        Ok(sidecar) => sidecar,
+        Err(error) => {
+            tracing::error!(%error, "the sidecar can't start");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = tokio::select! {
+        _ = terminate.recv() => ExitCode::SUCCESS,
+        _ = interrupt.recv() => ExitCode::SUCCESS,
+        () = sidecar.worker_died() => ExitCode::FAILURE,
+    };
+    tokio::select! {
+        () = sidecar.shutdown() => code,
+        _ = terminate.recv() => ExitCode::FAILURE,
+        _ = interrupt.recv() => ExitCode::FAILURE,
+    }
+}
+
+fn topology(config: &Config) -> Topology {
+    let routes =
+        config.flags.iter().enumerate().flat_map(|(index, flag)| {
+            flag.routes.iter().map(move |route| (route.name.clone(), index))
+        });
+    Topology {
+        flags: config.flags.iter().map(|flag| flag.name.clone()).collect(),
+        routes: routes.collect(),
+    }
+}
+
+fn read_tokens(path: &Path) -> Result<Tokens, StartError> {
+    Tokens::read(path).map_err(|source| StartError::Tokens { path: path.to_owned(), source })
+}
+
+fn bind(key: &'static str, address: SocketAddr, shared: bool) -> Result<BoundListener, StartError> {
+    net::listen(address, shared).map_err(|source| StartError::Listen { key, address, source })
+}
+
+/// One listener per worker. The first one resolves port 0 for the others, and is not shared at first: another process that
+/// listens there must be an error, not half of the traffic.
+fn bind_workers(config: &Config) -> Result<Vec<BoundListener>, StartError> {
+    let key = "proxy.listen";
+    let probe = bind(key, config.proxy.listen, false)?;
+    let address = local_addr(Some(&probe), config.proxy.listen);
+    drop(probe);
+    (0..config.proxy.workers).map(|_| bind(key, address, true)).collect()
+}
+
+fn local_addr(listener: Option<&BoundListener>, otherwise: SocketAddr) -> SocketAddr {
+    listener.and_then(|listener| listener.local_addr().ok()).unwrap_or(otherwise)
+}
+
+fn admin_state(
+    shared: &Arc<Shared>,
+    health: &Arc<Health>,
+    tokens: Option<Tokens>,
+    address: SocketAddr,
+) -> AdminState {
+    let telemetry = shared.telemetry.clone();
+    let content_type = telemetry.content_type();
+    let names: Vec<String> = shared.config.flags.iter().map(|flag| flag.name.clone()).collect();
+    let on_change = {
+        let telemetry = telemetry.clone();
+        OnChange::new(move |name, from, to| {
+            let index = (0..).zip(&names).find(|(_, known)| *known == name);
+            if let Some((index, _)) = index {
+                FlagChanged { flag: FlagIndex(index), from, to }.emit(&telemetry);
+                // A change that was written down makes the flags live again, whatever the start found.
+                FreshnessChanged { state: Freshness::Live }.emit(&telemetry);
+                FlagsLoaded { at_ms: to.changed_at_ms }.emit(&telemetry);
+            }
+        })
+    };
+    AdminState {
+        store: shared.store.clone(),
+        health: Arc::clone(health),
+        metrics: MetricsPage { render: Box::new(move || telemetry.render()), content_type },
+        tokens,
+        hosts: HostPolicy::for_listener(address),
+        on_change,
+    }
+}
+
+fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<Running, StartError> {
+    let (tell, ended) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name(name)
+        .spawn(move || {
+            let _told_on_drop: oneshot::Sender<()> = tell;
+            body();
+        })
+        .map_err(StartError::Thread)?;
+    Ok(Running { thread, ended })
+}
+
+fn spawn_admin(
+    state: AdminState,
+    listener: BoundListener,
+    telemetry: Telemetry,
+) -> Result<(oneshot::Sender<()>, Running), StartError> {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+    let running = spawn("admin".to_owned(), move || {
+        runtime.block_on(async move {
+            let Ok(listener) = TcpListener::from_std(listener) else {
+                return;
+            };
+            let stopped = async {
+                stopped.await.ok();
+            };
+            tokio::select! {
+                () = admin::serve(listener, Arc::new(state), stopped) => {}
+                () = upkeep(&telemetry) => {}
+            }
+        });
+    })?;
+    Ok((stop, running))
+}
+
+async fn upkeep(telemetry: &Telemetry) {
+    let mut every = tokio::time::interval(UPKEEP_EVERY);
+    loop {
+        every.tick().await;
+        telemetry.upkeep();
+    }
+}
+
+fn spawn_worker(
+    number: usize,
+    listener: BoundListener,
+    shared: &Arc<Shared>,
+    health: &Arc<Health>,
+    drain: &watch::Sender<bool>,
+) -> Result<Running, StartError> {
+    let up = health.worker_up();
+    let (shared, drain) = (Arc::clone(shared), drain.subscribe());
+    spawn(format!("worker-{number}"), move || {
+        let _up = up;
+        let telemetry = shared.telemetry.clone();
+        let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let runtime =
+                Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+            runtime.block_on(async move {
+                let listener = TcpListener::from_std(listener)?;
+                let worker = Worker::new(number, Arc::clone(&shared));
+                let cut = server::run(worker, listener, drain).await;
+                shared.abandoned.fetch_add(cut, Relaxed);
+                Ok::<(), io::Error>(())
+            })
+        }));
+        match served {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                WorkerPanicked { worker: number, said: &error.to_string() }.emit(&telemetry)
+            }
+            Err(panic) => {
+                let said = panic.downcast_ref::<&str>().copied().unwrap_or("a panic");
+                WorkerPanicked { worker: number, said }.emit(&telemetry);
+            }
+        }
+    })
+}

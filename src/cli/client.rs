@@ -1,0 +1,271 @@
+//! One call to the admin plane: a connection of its own, every wait and the answer's size bounded.
+
+use std::io;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::uri::{Authority, Scheme};
+use http::{Method, Request, Response, Uri};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::net::{self, TcpStream};
+
+/// For a connection: the admin plane is near.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// For a whole call, beyond the connection: longer than the admin plane itself waits for its disk.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The largest answer, in bytes: a full history of one flag fits.
+const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+
+const DEFAULT_PORT: u16 = 80;
+
+/// What the kind of every problem of an admin plane begins with; the proxy's own problems have another.
+const PROBLEM: &str = "urn:interlock:problem:";
+
+/// Where an admin plane listens: `http://host[:port]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AdminUrl {
+    authority: Authority,
+}
+
+/// Why a text is no [`AdminUrl`].
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum AdminUrlError {
+    /// Not a URL with a host.
+    #[error("not a URL: write http://host:port, such as http://127.0.0.1:9901")]
+    NotAUrl,
+    /// Another scheme than `http`.
+    #[error("only http:// is spoken here: use a tunnel, such as kubectl port-forward, for others")]
+    NotHttp,
+    /// There is a path, a query or a user in it.
+    #[error("more than http://host:port: leave out the path, the query and the user")]
+    TooMuch,
+}
+
+/// Speaks to one admin plane.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    url: AdminUrl,
+    authorization: Option<HeaderValue>,
+}
+
+/// What to ask for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Call {
+    /// The method.
+    pub(super) method: Method,
+    /// Path and query, percent-encoded.
+    pub(super) target: String,
+    /// The version that a flag must still have.
+    pub(super) if_version: Option<u64>,
+    /// The JSON to send.
+    pub(super) body: Option<Value>,
+}
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClientError {
+    /// Nobody listens there, or the name leads nowhere.
+    #[error(
+        "no admin plane at {url} ({source}): is `interlock run` up, and is --admin (or INTERLOCK_ADMIN) its admin.listen?"
+    )]
+    Unreachable {
+        /// Where.
+        url: AdminUrl,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No connection in time.
+    #[error(
+        "{url} does not take a connection within {CONNECT_TIMEOUT:?}: is --admin (or INTERLOCK_ADMIN) right?"
+    )]
+    ConnectTimeout {
+        /// Where.
+        url: AdminUrl,
+    },
+    /// No whole answer in time. A change may have been made.
+    #[error(
+        "{url} does not answer within {CALL_TIMEOUT:?}: a change may or may not have been made"
+    )]
+    CallTimeout {
+        /// Where.
+        url: AdminUrl,
+    },
+    /// What came back is no HTTP, or broke off. A change may have been made.
+    #[error("{url} gave no proper HTTP answer: is --admin the admin plane, not the proxy?")]
+    Transport {
+        /// Where.
+        url: AdminUrl,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The request can't be written as HTTP.
+    #[error("the call can't be written as HTTP")]
+    BadCall(#[from] http::Error),
+    /// The answer is over the bound.
+    #[error("the answer is larger than {MAX_ANSWER_BYTES} bytes")]
+    AnswerTooLarge,
+    /// The answer is none that an admin plane gives.
+    #[error(
+        "{url} is no admin plane (it answered {status}): check --admin (or INTERLOCK_ADMIN), is it the proxy?"
+    )]
+    NoAdminPlane {
+        /// Where.
+        url: AdminUrl,
+        /// The status of the answer.
+        status: u16,
+    },
+    /// The admin plane refused.
+    #[error("{title} ({status}): {detail}")]
+    Refused {
+        /// The status of the answer.
+        status: u16,
+        /// The kind of problem, such as `unknown-flag`.
+        kind: String,
+        /// What is wrong, in short.
+        title: String,
+        /// What is wrong with this call, and what would help.
+        detail: String,
+    },
+}
+
+impl FromStr for AdminUrl {
+    type Err = AdminUrlError;
+
+    fn from_str(text: &str) -> Result<Self, AdminUrlError> {
+        let uri: Uri = text.parse().map_err(|_| AdminUrlError::NotAUrl)?;
+        let authority = uri.authority().ok_or(AdminUrlError::NotAUrl)?;
+        let scheme = uri.scheme().ok_or(AdminUrlError::NotAUrl)?;
+        if *scheme != Scheme::HTTP {
+            return Err(AdminUrlError::NotHttp);
+        }
+        if uri.path() != "/" || uri.query().is_some() || authority.as_str().contains('@') {
+            return Err(AdminUrlError::TooMuch);
+        }
+        Ok(Self { authority: authority.clone() })
+    }
+}
+
+impl std::fmt::Display for AdminUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "http://{}", self.authority)
+    }
+}
+
+impl Client {
+    /// A client that shows this bearer token, if any. `None` where the token can't stand in a header.
+    pub(super) fn new(url: AdminUrl, token: Option<&str>) -> Option<Self> {
+        let bearer = |token| {
+            let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        };
+        let authorization = match token {
+            None => None,
+            Some(token) => Some(bearer(token)?),
+        };
+        Some(Self { url, authorization })
+    }
+
+    /// Makes a call and returns the JSON of the answer.
+    ///
+    /// # Errors
+    /// See [`ClientError`]: no connection, no answer, or a refusal.
+    pub(super) async fn call(&self, call: Call) -> Result<Value, ClientError> {
+        let request = self.request(call)?;
+        let stream = self.connect().await?;
+        let exchanged = Box::pin(self.exchange(stream, request));
+        let url = self.url.clone();
+        timeout(CALL_TIMEOUT, exchanged).await.map_err(|_| ClientError::CallTimeout { url })?
+    }
+
+    fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, ClientError> {
+        let mut request = Request::builder()
+            .method(call.method)
+            .uri(call.target)
+            .header(header::HOST, self.url.authority.as_str())
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONNECTION, "close");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        if let Some(version) = call.if_version {
+            request = request.header(header::IF_MATCH, format!("\"{version}\""));
+        }
+        let body = match call.body {
+            None => Full::default(),
+            Some(json) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Full::from(json.to_string())
+            }
+        };
+        Ok(request.body(body)?)
+    }
+
+    async fn connect(&self) -> Result<TcpStream, ClientError> {
+        let authority = &self.url.authority;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let port = authority.port_u16().unwrap_or(DEFAULT_PORT);
+        let url = || self.url.clone();
+        timeout(CONNECT_TIMEOUT, net::dial(host, port))
+            .await
+            .map_err(|_| ClientError::ConnectTimeout { url: url() })?
+            .map_err(|source| ClientError::Unreachable { url: url(), source })
+    }
+
+    async fn exchange(
+        &self,
+        stream: TcpStream,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Value, ClientError> {
+        let broken = |source| ClientError::Transport { url: self.url.clone(), source };
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|e| broken(e.into()))?;
+        let answered = async {
+            let response = sender.send_request(request).await.map_err(|e| broken(e.into()))?;
+            self.read(response).await
+        };
+        let mut answered = std::pin::pin!(answered);
+        // The connection only moves bytes; what becomes of it shows in the answer.
+        tokio::select! {
+            answer = answered.as_mut() => answer,
+            _moved = connection => answered.await,
+        }
+    }
+
+    async fn read(&self, response: Response<Incoming>) -> Result<Value, ClientError> {
+        let status = response.status();
+        let url = || self.url.clone();
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let body = body.map_err(|source| match source.is::<LengthLimitError>() {
+            true => ClientError::AnswerTooLarge,
+            false => ClientError::Transport { url: url(), source },
+        })?;
+        let json = serde_json::from_slice(&body.to_bytes()).ok();
+        let read = match json {
+            Some(json) if status.is_success() => Some(Ok(json)),
+            Some(json) => problem(status.as_u16(), &json).map(Err),
+            None => None,
+        };
+        read.unwrap_or(Err(ClientError::NoAdminPlane { url: url(), status: status.as_u16() }))
+    }
+}
+
+/// A refusal in the words of the admin plane; `None` where it is somebody else's.
+fn problem(status: u16, json: &Value) -> Option<ClientError> {
+    let text = |key: &str| json.get(key).and_then(Value::as_str).map(str::to_owned);
+    let kind = text("type")?.strip_prefix(PROBLEM)?.to_owned();
+    Some(ClientError::Refused { status, kind, title: text("title")?, detail: text("detail")? })
+}
+
+#[cfg(test)]
+mod tests;

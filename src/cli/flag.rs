@@ -1,0 +1,342 @@
+//! `interlock flag …` and `interlock explain`: an operator's hands on the flags of a running sidecar.
+
+mod failure;
+mod render;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::clock;
+use crate::domain::percent::Percent;
+
+use super::Output;
+use super::client::{AdminUrl, Call, Client};
+use failure::{FlagError, WAIT};
+
+/// Between two looks at a transition that is under way.
+const POLL: Duration = Duration::from_millis(500);
+
+/// The largest token file, in bytes.
+const MAX_TOKEN_BYTES: u64 = 4096;
+
+/// Reads and changes flags.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  interlock flag list
+  interlock flag set journey-updates 10% --reason \"first journeys\"
+  interlock flag pin journey-updates journey:J0001 fixed --reason \"a test customer\"
+  interlock flag kill journey-updates --reason \"latency doubled\"
+  interlock flag history journey-updates --output json
+
+A change takes effect for the next request. Exit code 0, 1 where the sidecar refuses or can't be reached, 2 for bad usage.
+With --output json a failure is one object on stdout, {\"error\": …, \"status\": …}, beside the line on stderr.")]
+pub(super) struct FlagArgs {
+    #[command(subcommand)]
+    command: FlagCommand,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// Shows which path an entity takes, and why.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  interlock explain journey-updates journey:J0001
+  interlock explain journey-updates journey:J0001 --output json
+
+Prints the entity's hash and bucket, the flag's threshold, the path and the reason, as of which version of the flag.
+With --output json a failure is one object on stdout, {\"error\": …, \"status\": …}, beside the line on stderr.")]
+pub(super) struct ExplainArgs {
+    /// The flag's name
+    flag: String,
+    /// The entity's key, such as journey:J0001
+    entity: String,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// Which admin plane to speak to, and how to print what it says.
+#[derive(Debug, Args)]
+pub(super) struct AdminArgs {
+    /// The sidecar's admin plane
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "INTERLOCK_ADMIN",
+        default_value = "http://127.0.0.1:9901"
+    )]
+    admin: AdminUrl,
+    /// A file that holds the bearer token
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// How to print
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+enum FlagCommand {
+    /// Shows all flags
+    List,
+    /// Shows one flag
+    Get {
+        /// The flag's name
+        name: String,
+    },
+    /// Sets the percentage of entities on the fixed path
+    Set {
+        /// The flag's name
+        name: String,
+        /// The percentage, such as 25% or 0.5
+        percent: Percent,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Ties one entity to a path, whatever the percentage
+    Pin {
+        /// The flag's name
+        name: String,
+        /// The entity's key, such as journey:J0001
+        entity: String,
+        /// The path; none lets the entity follow the percentage again
+        path: PinTo,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Stops admission to the fixed path at once
+    Kill {
+        /// The flag's name
+        name: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Takes a kill back
+    Resume {
+        /// The flag's name
+        name: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Shows who changed a flag, when and why
+    History {
+        /// The flag's name
+        name: String,
+        /// How many changes to show, the latest first
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ChangeArgs {
+    /// Why, for the flag's history; every change needs one
+    #[arg(long)]
+    reason: Option<String>,
+    /// Change only if the flag is still at this version
+    #[arg(long, value_name = "N")]
+    if_version: Option<u64>,
+    /// Return only when the change is in force everywhere
+    #[arg(long)]
+    wait: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PinTo {
+    Legacy,
+    Fixed,
+    None,
+}
+
+/// Runs `interlock flag …`.
+pub(super) async fn run(args: FlagArgs) -> ExitCode {
+    let format = args.admin.output;
+    failure::told(Box::pin(execute(args, &mut io::stdout())).await, format)
+}
+
+/// Runs `interlock explain`.
+pub(super) async fn explain(args: ExplainArgs) -> ExitCode {
+    let format = args.admin.output;
+    failure::told(Box::pin(execute_explain(args, &mut io::stdout())).await, format)
+}
+
+async fn execute(args: FlagArgs, out: &mut impl Write) -> Result<(), FlagError> {
+    let FlagArgs { command, admin } = args;
+    let view = command.view();
+    let name = command.flag().map(str::to_owned);
+    let wait_for = name.clone().filter(|_| command.waits());
+    let call = command.into_call()?;
+    let client = admin.client()?;
+    let mut answer = match client.call(call).await {
+        Ok(answer) => answer,
+        Err(error) => return Err(failure::explained(&client, name.as_deref(), error).await),
+    };
+    if let Some(name) = wait_for {
+        answer = settled(&client, &name, answer).await?;
+    }
+    print(out, admin.output, view, &answer)
+}
+
+async fn execute_explain(args: ExplainArgs, out: &mut impl Write) -> Result<(), FlagError> {
+    let ExplainArgs { flag, entity, admin } = args;
+    let entity = utf8_percent_encode(&entity, NON_ALPHANUMERIC);
+    let call = get(format!("{}/explain?entity={entity}", flag_target(&flag)));
+    let client = admin.client()?;
+    match client.call(call).await {
+        Ok(answer) => print(out, admin.output, render::explanation, &answer),
+        Err(error) => Err(failure::explained(&client, Some(&flag), error).await),
+    }
+}
+
+fn print(
+    out: &mut impl Write,
+    output: Output,
+    view: impl Fn(&Value) -> String,
+    answer: &Value,
+) -> Result<(), FlagError> {
+    let text = match output {
+        Output::Text => view(answer),
+        Output::Json => format!("{answer:#}\n"),
+    };
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Looks at a flag until its transition is over.
+async fn settled(client: &Client, name: &str, mut flag: Value) -> Result<Value, FlagError> {
+    let give_up = clock::now() + WAIT;
+    while let Some(step) = under_way(&flag) {
+        if clock::now() > give_up {
+            return Err(FlagError::NotSettled { step });
+        }
+        sleep(POLL).await;
+        flag = client.call(get(flag_target(name))).await?;
+    }
+    Ok(flag)
+}
+
+fn under_way(flag: &Value) -> Option<String> {
+    let step = flag.pointer("/transition/step").and_then(Value::as_str)?;
+    (step != "settled").then(|| step.to_owned())
+}
+
+fn flag_target(name: &str) -> String {
+    format!("/api/v1/flags/{}", utf8_percent_encode(name, NON_ALPHANUMERIC))
+}
+
+fn get(target: String) -> Call {
+    Call { method: Method::GET, target, if_version: None, body: None }
+}
+
+impl AdminArgs {
+    fn client(&self) -> Result<Client, FlagError> {
+        let token = self.token_file.as_ref().map(read_token).transpose()?;
+        let bad = || FlagError::BadToken { path: self.token_file.clone().unwrap_or_default() };
+        Client::new(self.admin.clone(), token.as_deref()).ok_or_else(bad)
+    }
+}
+
+fn read_token(path: &PathBuf) -> Result<String, FlagError> {
+    let mut text = String::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(MAX_TOKEN_BYTES).read_to_string(&mut text))
+        .map_err(|source| FlagError::TokenFile { path: path.clone(), source })?;
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(FlagError::BadToken { path: path.clone() });
+    }
+    Ok(token.to_owned())
+}
+
+impl FlagCommand {
+    fn view(&self) -> Box<dyn Fn(&Value) -> String> {
+        match self {
+            Self::List => Box::new(render::list),
+            Self::Get { .. } => Box::new(render::flag),
+            Self::History { .. } => Box::new(render::history),
+            Self::Set { .. } => Box::new(render::set),
+            Self::Pin { entity, path, .. } => {
+                let (entity, path) = (entity.clone(), path.word());
+                Box::new(move |flag| render::pinned(flag, &entity, path))
+            }
+            Self::Kill { .. } => Box::new(render::killed),
+            Self::Resume { .. } => Box::new(render::resumed),
+        }
+    }
+
+    fn flag(&self) -> Option<&str> {
+        match self {
+            Self::List => None,
+            Self::Get { name }
+            | Self::History { name, .. }
+            | Self::Set { name, .. }
+            | Self::Pin { name, .. }
+            | Self::Kill { name, .. }
+            | Self::Resume { name, .. } => Some(name),
+        }
+    }
+
+    /// Whether the flag's transition has to be over before this command returns.
+    fn waits(&self) -> bool {
+        match self {
+            Self::Set { change, .. }
+            | Self::Pin { change, .. }
+            | Self::Kill { change, .. }
+            | Self::Resume { change, .. } => change.wait,
+            Self::List | Self::Get { .. } | Self::History { .. } => false,
+        }
+    }
+
+    fn into_call(self) -> Result<Call, FlagError> {
+        match self {
+            Self::List => Ok(get("/api/v1/flags".to_owned())),
+            Self::Get { name } => Ok(get(flag_target(&name))),
+            Self::History { name, limit } => {
+                Ok(get(format!("{}/history?limit={limit}", flag_target(&name))))
+            }
+            Self::Set { name, percent, change } => {
+                change.call(Method::PATCH, flag_target(&name), json!({"percent": percent.as_f64()}))
+            }
+            Self::Pin { name, entity, path, change } => {
+                let body = json!({"pin": {"entity": entity, "path": path.word()}});
+                change.call(Method::PATCH, flag_target(&name), body)
+            }
+            Self::Kill { name, change } => {
+                change.call(Method::POST, flag_target(&name) + "/kill", json!({}))
+            }
+            Self::Resume { name, change } => {
+                change.call(Method::POST, flag_target(&name) + "/resume", json!({}))
+            }
+        }
+    }
+}
+
+impl PinTo {
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Legacy => Some("legacy"),
+            Self::Fixed => Some("fixed"),
+            Self::None => None,
+        }
+    }
+}
+
+impl ChangeArgs {
+    fn call(self, method: Method, target: String, mut body: Value) -> Result<Call, FlagError> {
+        let reason = self.reason.filter(|reason| !reason.trim().is_empty());
+        body["reason"] = Value::String(reason.ok_or(FlagError::NoReason)?);
+        Ok(Call { method, target, if_version: self.if_version, body: Some(body) })
+    }
+}

@@ -1,0 +1,117 @@
+//! What an operator is told when a command fails, and its exit code.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::super::client::{Client, ClientError};
+use super::super::{DONE, FAILED, Output, REFUSED, output};
+use super::{get, render};
+
+/// The longest that `--wait` waits.
+pub(super) const WAIT: Duration = Duration::from_secs(300);
+
+/// Below it names merely share letters.
+const LEAST_SIMILARITY: f64 = 0.6;
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FlagError {
+    #[error("a change needs a reason, for the flag's history: add --reason \"why\"")]
+    NoReason,
+    #[error("--token-file {}: {source}", path.display())]
+    TokenFile { path: PathBuf, source: io::Error },
+    #[error("--token-file {}: holds no token of one line in plain ASCII", path.display())]
+    BadToken { path: PathBuf },
+    #[error("no flag is named \"{name}\" (404){}; `interlock flag list` shows all", did_you_mean(nearest.as_ref()))]
+    UnknownFlag { name: String, nearest: Option<String> },
+    #[error("{title} (401): name a file that holds one of the sidecar's tokens with --token-file")]
+    NoAccess { title: String },
+    #[error(transparent)]
+    Call(#[from] ClientError),
+    #[error("the change is made, but is still {step} after {WAIT:?}: see `interlock flag get`")]
+    NotSettled { step: String },
+    #[error("can't print: {0}")]
+    Print(#[from] io::Error),
+}
+
+impl FlagError {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoReason | Self::TokenFile { .. } | Self::BadToken { .. } => REFUSED,
+            Self::UnknownFlag { .. }
+            | Self::NoAccess { .. }
+            | Self::Call(_)
+            | Self::NotSettled { .. }
+            | Self::Print(_) => FAILED,
+        }
+    }
+
+    /// What the admin plane answered with, where it did.
+    fn status(&self) -> Option<u16> {
+        match self {
+            Self::UnknownFlag { .. } => Some(StatusCode::NOT_FOUND.as_u16()),
+            Self::NoAccess { .. } => Some(StatusCode::UNAUTHORIZED.as_u16()),
+            Self::Call(
+                ClientError::Refused { status, .. } | ClientError::NoAdminPlane { status, .. },
+            ) => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// For scripts.
+    pub(super) fn as_json(&self) -> Value {
+        json!({ "error": self.to_string(), "status": self.status() })
+    }
+}
+
+/// Says on stderr what went wrong, and to scripts on stdout as well.
+pub(super) fn told(outcome: Result<(), FlagError>, format: Output) -> ExitCode {
+    let Err(error) = outcome else {
+        return ExitCode::from(DONE);
+    };
+    // It may quote what an admin plane sent.
+    let line = render::one_line(&error.to_string());
+    let code = output::stderr(format_args!("interlock: {line}"), error.exit_code());
+    match format {
+        Output::Text => code,
+        Output::Json => output::stdout(&format!("{:#}\n", error.as_json()), error.exit_code()),
+    }
+}
+
+/// A refusal, with what this command line can do about it.
+pub(super) async fn explained(
+    client: &Client,
+    flag: Option<&str>,
+    error: ClientError,
+) -> FlagError {
+    match (error, flag) {
+        (ClientError::Refused { kind, .. }, Some(flag)) if kind == "unknown-flag" => {
+            let nearest = nearest(client, flag).await;
+            FlagError::UnknownFlag { name: flag.to_owned(), nearest }
+        }
+        (ClientError::Refused { status, title, .. }, _) if status == StatusCode::UNAUTHORIZED => {
+            FlagError::NoAccess { title }
+        }
+        (error, _) => error.into(),
+    }
+}
+
+/// The flag that may have been meant.
+async fn nearest(client: &Client, flag: &str) -> Option<String> {
+    let answer = client.call(get("/api/v1/flags".to_owned())).await.ok()?;
+    let names =
+        answer.get("flags")?.as_array()?.iter().filter_map(|flag| flag.get("name")?.as_str());
+    names
+        .map(|name| (strsim::normalized_damerau_levenshtein(flag, name), name))
+        .filter(|(similarity, _)| *similarity >= LEAST_SIMILARITY)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, name)| name.to_owned())
+}
+
+fn did_you_mean(nearest: Option<&String>) -> String {
+    nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default()
+}
