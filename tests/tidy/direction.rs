@@ -1,0 +1,89 @@
+//! Which module may import which: the layers of the crate, as a table.
+
+use crate::rules::Offence;
+use crate::source::{Path, Source, Tree};
+
+/// May import everything that doesn't stand above it.
+const ALL: &str = "*";
+
+/// A module, and what it may import. A part of a module, `a::b`, grants that part alone.
+pub const TABLE: &[(&str, &[&str])] = &[
+    ("main", &[ALL]),
+    // `check` reads the tokens file with the eyes of the admin plane.
+    ("cli", &["admin::auth", "clock", "config", "demo", "domain", "net"]),
+    // The demo starts whole sidecars.
+    ("demo", &["app", "clock", "config", "domain", "net"]),
+    ("app", &[ALL]),
+    // Paths send over the proxy's connections.
+    ("paths", &["clock", "config", "domain", "lease", "proxy", "telemetry"]),
+    ("proxy", &["clock", "config", "domain", "lease", "net", "shadow", "store", "telemetry"]),
+    ("shadow", &["clock", "config", "domain", "net", "store", "telemetry::events"]),
+    ("admin", &["clock", "domain", "net", "store", "telemetry"]),
+    ("store", &["clock", "domain", "telemetry::events"]),
+    ("lease", &["clock", "domain"]),
+    ("telemetry", &["clock", "domain"]),
+    ("config", &["domain"]),
+    ("net", &["clock"]),
+    ("clock", &[]),
+    ("domain", &[]),
+];
+
+/// Where the table is left on purpose: a file, and the one module that it may import against it.
+const CROSSINGS: &[(&str, &str)] = &[
+    // The life of a request has to name what serves it in between.
+    ("src/proxy/handler.rs", "paths"),
+];
+
+/// Imports that the table doesn't grant, as `use` or inline, whether they start at `crate` or climb there by `super`.
+pub fn imports_that_point_back(tree: &Tree) -> Vec<Offence> {
+    let mut found = Vec::new();
+    for file in tree.src().filter(|file| !file.module().is_empty()) {
+        for path in &file.paths {
+            let Some(target) = target(file, path) else {
+                continue;
+            };
+            if crosses(file, target) {
+                continue;
+            }
+            if let Some(why) = refusal(file.module()[0], target) {
+                found.push(Offence::at(file, path.at, why));
+            }
+        }
+    }
+    found
+}
+
+fn crosses(file: &Source, target: &[String]) -> bool {
+    CROSSINGS.iter().any(|(at, module)| file.path == *at && target[0] == *module)
+}
+
+/// The path inside the crate that a path leads to, if it leaves its file's own top module.
+fn target<'a>(file: &Source, path: &'a Path) -> Option<&'a [String]> {
+    let module = file.module();
+    let inside = match path.segments[0].as_str() {
+        "crate" => &path.segments[1..],
+        "interlock" if module == ["main"] => &path.segments[1..],
+        "super" => {
+            let climbs = path.segments.iter().take_while(|segment| *segment == "super").count();
+            let depth = module.len() + file.inline_modules(path.at);
+            (climbs >= depth).then(|| &path.segments[climbs..])?
+        }
+        _ => return None,
+    };
+    (inside.first()? != module[0]).then_some(inside)
+}
+
+fn refusal(from: &str, target: &[String]) -> Option<String> {
+    let name = target.join("::");
+    let Some(position) = TABLE.iter().position(|(module, _)| *module == from) else {
+        return Some(format!("the module `{from}` has no line in the table of directions"));
+    };
+    let granted = TABLE[position].1.iter().any(|grant| match *grant {
+        ALL => TABLE[..position].iter().all(|(above, _)| target[0] != *above),
+        grant => {
+            grant.split("::").zip(target).filter(|(a, b)| a == b).count()
+                == grant.split("::").count()
+        }
+    });
+    (!granted).then(|| format!("`{from}` may not import `{name}`"))
+}
