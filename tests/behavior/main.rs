@@ -1,0 +1,38 @@
+//! The sidecar's specification at the level of processes and sockets: each test is a behaviour that users may rely on.
+//!
+//! Every test runs a real `interlock` with an upstream of its own; see `tests/support/`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers of tests fail the test, and show why"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod abuse;
+mod config;
+mod connections;
+mod demo;
+mod drain;
+mod failures;
+mod flag_command;
+mod flags;
+mod framing;
+mod framing_body;
+mod framing_start;
+mod headers;
+mod interim;
+mod journey;
+mod limits;
+mod observability;
+mod readme;
+mod regressions;
+mod routing;
+mod serialize;
+mod serialize_bounds;
+mod streaming;
+mod upgrade;
