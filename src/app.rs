@@ -5,12 +5,15 @@
 
 mod flags;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, LocalOptions};
@@ -148,12 +151,12 @@ impl Sidecar {
 
     /// Completes when a worker has died, which none ever should.
     async fn worker_died(&mut self) {
-        std::future::poll_fn(|cx| {
-            let mut died = false;
-            for worker in &mut self.workers {
-                died |= std::pin::Pin::new(&mut worker.ended).poll(cx).is_ready();
+        poll_fn(|cx| {
+            let mut workers = self.workers.iter_mut();
+            match workers.any(|worker| Pin::new(&mut worker.ended).poll(cx).is_ready()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
             }
-            if died { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
         })
         .await;
     }

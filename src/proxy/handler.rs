@@ -248,7 +248,7 @@ fn answer(
             Ok(Response::from_parts(parts, ResponseBody::relayed(relay)))
         }
         Answer::Upgrade(head, tcp, first) => {
-            // A switch that nobody asked for.
+            // One that nobody asked for was refused by `exchange`; without the client's half there is none to make either.
             let switch = switch.ok_or(Unanswered::Protocol { source: None })?;
             tunnel::open(client, switch, tcp, first);
             let mut response = head.map(|()| ResponseBody::empty());
@@ -283,8 +283,8 @@ fn mark(worker: &Worker, response: &mut Response<ResponseBody>, told: &Told) {
     if told.degraded {
         headers.insert(INTERLOCK_DEGRADED, HeaderValue::from_static("stale-flags"));
     }
-    if worker.draining.get() && !error::switches(response.status()) {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if worker.draining.get() && !error::switches(status) {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
 
