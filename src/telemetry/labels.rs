@@ -154,6 +154,12 @@ label_enum! {
         UnknownFlag => "unknown_flag",
         /// They could not be read or written.
         Io => "io",
+        /// Its percentages would split the entities another way.
+        Bucketing => "bucketing",
+        /// A version below the one in force.
+        Backwards => "backwards",
+        /// A flag that the store had and has no more.
+        Missing => "missing",
     }
 }
 
@@ -228,6 +234,78 @@ label_enum! {
         QueueFull => "queue_full",
         /// The longest wait has passed.
         WaitTimeout => "wait_timeout",
+        /// The store is gone, and the flag says to refuse then (`on_store_loss = "reject"`).
+        StoreLost => "store_lost",
+        /// It would have run out under the call.
+        RanOut => "ran_out",
+    }
+}
+
+label_enum! {
+    /// What a command to the store was for.
+    StoreOperation {
+        /// Opening a connection: name, login, who is there.
+        Connect => "connect",
+        /// The regular sign of life, which reads what is new.
+        Beat => "beat",
+        /// Taking part in the fleet anew after the store was lost or replaced.
+        Join => "join",
+        /// Leaving the fleet at a shutdown.
+        Part => "part",
+        /// Reading flags.
+        FlagsRead => "flags_read",
+        /// Changing a flag.
+        FlagChange => "flag_change",
+        /// Writing down a flag that the store doesn't have.
+        FlagSeed => "flag_seed",
+        /// Reading a flag's history.
+        HistoryRead => "history_read",
+        /// Asking for a lease.
+        LeaseAcquire => "lease_acquire",
+        /// Giving a lease back.
+        LeaseRelease => "lease_release",
+        /// Keeping an entity closed after an unknown outcome.
+        LeaseKeep => "lease_keep",
+        /// Leaving a queue.
+        LeaseLeave => "lease_leave",
+    }
+}
+
+label_enum! {
+    /// How a command to the store ended.
+    StoreResult {
+        /// It was answered.
+        Ok => "ok",
+        /// The server refused it, or it was never sent.
+        Error => "error",
+        /// There was no answer in time, or the connection broke.
+        Unknown => "unknown",
+    }
+}
+
+label_enum! {
+    /// Whether fleet-wide leases are granted here.
+    LeaseGate {
+        /// No store is configured: leases hold within this process.
+        Local => "local",
+        /// They are granted.
+        Open => "open",
+        /// The store is gone: each flag's `on_store_loss` says what happens.
+        Lost => "lost",
+        /// The store is back, and calls that ran without it may still write.
+        Recovering => "recovering",
+    }
+}
+
+label_enum! {
+    /// Whether commands are sent to the store.
+    Breaker {
+        /// They are.
+        Closed => "closed",
+        /// The store is gone: nothing waits for it.
+        Open => "open",
+        /// It is being tried whether the store is back.
+        HalfOpen => "half_open",
     }
 }
 
@@ -266,6 +344,10 @@ mod tests {
         check::<ClientError>();
         check::<UpstreamError>();
         check::<LeaseRefusal>();
+        check::<StoreOperation>();
+        check::<StoreResult>();
+        check::<Breaker>();
+        check::<LeaseGate>();
     }
 
     #[test]

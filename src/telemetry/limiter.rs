@@ -16,6 +16,7 @@ pub(super) enum Fault {
     Lease(LeaseRefusal),
     Exposed(Exposure),
     Flags(FlagsError),
+    Store,
     Panic,
 }
 
@@ -28,6 +29,7 @@ impl Fault {
             Self::Lease(_) => "lease_refused",
             Self::Exposed(_) => "update_exposed",
             Self::Flags(_) => "flags_rejected",
+            Self::Store => "store_fault",
             Self::Panic => "worker_panicked",
         }
     }
@@ -40,7 +42,7 @@ impl Fault {
             Self::Lease(refusal) => refusal.word(),
             Self::Exposed(exposure) => exposure.word(),
             Self::Flags(error) => error.word(),
-            Self::Panic => "",
+            Self::Store | Self::Panic => "",
         }
     }
 
@@ -53,7 +55,7 @@ impl Fault {
             .chain(LeaseRefusal::VALUES.iter().copied().map(Self::Lease))
             .chain(Exposure::VALUES.iter().copied().map(Self::Exposed))
             .chain(FlagsError::VALUES.iter().copied().map(Self::Flags))
-            .chain(std::iter::once(Self::Panic))
+            .chain([Self::Store, Self::Panic])
             .collect()
     }
 }

@@ -6,8 +6,8 @@ use crate::domain::decision::{Freshness, Reason};
 use crate::domain::flag::{Path, Protection};
 
 use super::labels::{
-    ChangeKind, ClientError, CodeClass, Exposure, FlagsError, LabelValue, LeaseRefusal, Outcome,
-    Role, TransitionStep, UpstreamError, words,
+    Breaker, ChangeKind, ClientError, CodeClass, Exposure, FlagsError, LabelValue, LeaseGate,
+    LeaseRefusal, Outcome, Role, StoreOperation, StoreResult, TransitionStep, UpstreamError, words,
 };
 
 /// One family of series.
@@ -182,6 +182,32 @@ catalogue! {
         [FLAG, closed::<LeaseRefusal>("reason")],
         "Calls answered 503 as no lease could be had in time; nothing of them was sent.",
         "sum by (flag, reason) (rate(interlock_lease_refused_total[5m]))";
+    LEASE_GATE = "interlock_lease_gate", StateSet, "0 or 1", [closed::<LeaseGate>("state")],
+        "1 for the present state of the fleet's leases; local where there is no store.",
+        "max by (state) (interlock_lease_gate{state=~\"lost|recovering\"}) == 1";
+    STORE_CONFIGURED = "interlock_store_configured", Gauge, "0 or 1", [],
+        "1 where a store is configured (store.url).",
+        "interlock_store_up == 0 and interlock_store_configured == 1";
+    STORE_UP = "interlock_store_up", Gauge, "0 or 1", [],
+        "1 while the store is connected and answers.",
+        "interlock_store_up == 0 and interlock_store_configured == 1";
+    STORE_PUSH = "interlock_store_push", Gauge, "0 or 1", [],
+        "1 while the store pushes changes and grants; without it they are polled for.",
+        "interlock_store_push == 0 and interlock_store_up == 1";
+    STORE_BREAKER = "interlock_store_breaker", StateSet, "0 or 1", [closed::<Breaker>("state")],
+        "1 for the present state of the breaker before the store.",
+        "max by (state) (interlock_store_breaker{state!=\"closed\"}) == 1";
+    STORE_OPERATIONS = "interlock_store_operations_total", Counter, "commands",
+        [closed::<StoreOperation>("operation"), closed::<StoreResult>("result")],
+        "Commands to the store, by purpose and how they ended.",
+        "sum by (operation, result) (rate(interlock_store_operations_total{result!=\"ok\"}[5m]))";
+    STORE_DURATION = "interlock_store_operation_duration_seconds", Histogram(LATENCY_BUCKETS), "seconds",
+        [closed::<StoreOperation>("operation")],
+        "Time from sending a command to the store to its answer, or to giving it up.",
+        "histogram_quantile(0.99, sum by (le, operation) (rate(interlock_store_operation_duration_seconds_bucket[5m])))";
+    FLEET_SIDECARS = "interlock_fleet_sidecars", Gauge, "sidecars", [],
+        "Sidecars that are registered at the store, this one among them.",
+        "max(interlock_fleet_sidecars)";
     FLAG_PERCENT = "interlock_flag_percent", Gauge, "percent (0 to 100)", [FLAG],
         "The percentage that a flag is set to; while it is killed no entity takes the fixed path all the same.",
         "max by (flag) (interlock_flag_percent) - min by (flag) (interlock_flag_percent) > 0";

@@ -6,7 +6,7 @@ use metrics::{Counter, Gauge};
 
 use super::Topology;
 use super::histogram::Histogram;
-use super::labels::LabelValue;
+use super::labels::{Breaker, LabelValue, LeaseGate};
 use super::names::{self, Metric, UNMATCHED, Values};
 use super::prometheus::{Labels, Page};
 use crate::domain::decision::Freshness;
@@ -53,6 +53,14 @@ pub(super) struct Series {
     pub(super) lease_hold: Table<Arc<Histogram>, 1>,
     pub(super) lease_waiters: Table<Gauge, 1>,
     pub(super) lease_refused: Table<Counter, 2>,
+    pub(super) lease_gate: Table<Gauge, 1>,
+    pub(super) store_configured: Table<Gauge, 0>,
+    pub(super) store_up: Table<Gauge, 0>,
+    pub(super) store_push: Table<Gauge, 0>,
+    pub(super) store_breaker: Table<Gauge, 1>,
+    pub(super) store_operations: Table<Counter, 2>,
+    pub(super) store_duration: Table<Arc<Histogram>, 1>,
+    pub(super) fleet_sidecars: Table<Gauge, 0>,
     pub(super) flag_percent: Table<Gauge, 1>,
     pub(super) flag_killed: Table<Gauge, 1>,
     pub(super) flag_version: Table<Gauge, 1>,
@@ -124,6 +132,14 @@ impl Series {
             lease_hold: r.histograms(&names::LEASE_HOLD),
             lease_waiters: r.gauges(&names::LEASE_WAITERS),
             lease_refused: r.counters(&names::LEASE_REFUSED),
+            lease_gate: r.gauges(&names::LEASE_GATE),
+            store_configured: r.gauges(&names::STORE_CONFIGURED),
+            store_up: r.gauges(&names::STORE_UP),
+            store_push: r.gauges(&names::STORE_PUSH),
+            store_breaker: r.gauges(&names::STORE_BREAKER),
+            store_operations: r.counters(&names::STORE_OPERATIONS),
+            store_duration: r.histograms(&names::STORE_DURATION),
+            fleet_sidecars: r.gauges(&names::FLEET_SIDECARS),
             flag_percent: r.gauges(&names::FLAG_PERCENT),
             flag_killed: r.gauges(&names::FLAG_KILLED),
             flag_version: r.gauges(&names::FLAG_VERSION),
@@ -145,6 +161,8 @@ impl Series {
     /// Sets the gauges that tell a state from the first moment on.
     fn started(self, page: &mut Page, flags: usize) -> Self {
         self.freshness.at([Freshness::NeverLoaded.index()]).set(1.0);
+        self.lease_gate.at([LeaseGate::Local.index()]).set(1.0);
+        self.store_breaker.at([Breaker::Closed.index()]).set(1.0);
         for flag in 0..flags {
             self.flag_transition.at([flag, 0]).set(1.0);
         }

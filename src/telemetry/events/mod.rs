@@ -6,6 +6,7 @@
 mod flags;
 mod lifecycle;
 mod requests;
+mod store;
 mod updates;
 
 pub use flags::{
@@ -13,6 +14,10 @@ pub use flags::{
 };
 pub use lifecycle::{ConfigWarning, DrainFinished, DrainStarted, SidecarStarted, WorkerPanicked};
 pub use requests::{ClientGone, ClientRefused, RequestAnswered, UpstreamAnswered, UpstreamFailed};
+pub use store::{
+    BreakerChanged, BreakerMoved, FleetCounted, LeaseGateChanged, StoreAnswered, StoreConfigured,
+    StoreFault, StorePushChanged, StoreUnreachable,
+};
 pub use updates::{
     Decided, LeaseGranted, LeaseRefused, LeaseReleased, UpdateExposed, UpdateFinished,
 };
