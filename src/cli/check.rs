@@ -1,6 +1,9 @@
 //! `interlock check`: is the configuration right, and what is in effect?
 
+use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
+use std::{fs, io};
 
 use serde_json::{Value, json};
 
@@ -19,28 +22,66 @@ pub(super) struct Report {
     pub(super) code: u8,
 }
 
+/// Why a file that the configuration names can't be used.
+#[derive(Debug, thiserror::Error)]
+enum FileFault {
+    /// It is missing, or whoever asks may not read it.
+    #[error("can't be read: {0}; check the path, its permissions and who runs Interlock")]
+    Unreadable(#[from] io::Error),
+    /// A directory, or something that can be read once only.
+    #[error("is no regular file: it is read again at every connect")]
+    NotRegular,
+}
+
 pub(super) fn check(args: &CheckArgs) -> ExitCode {
-    let report = report(args.config.load().and_then(with_tokens), args.output);
+    let report = report(args.config.load().and_then(with_files), args.output);
     for line in &report.stderr {
         output::stderr(line, report.code);
     }
     output::stdout(&report.stdout, report.code)
 }
 
-/// Looks into the tokens file as well, as a start would.
-pub(super) fn with_tokens(loaded: Loaded) -> Result<Loaded, ConfigProblems> {
-    let Some(path) = &loaded.config.admin.tokens_file else {
-        return Ok(loaded);
-    };
-    match Tokens::read(path) {
-        Ok(_) => Ok(loaded),
-        Err(why) => Err(ConfigProblems::from(Problem {
-            origin: Origin::Nowhere,
-            key: "admin.tokens_file".to_owned(),
-            value: None,
-            fault: Fault::UnusableFile { path: path.clone(), why: why.into() },
-        })),
+/// Looks into the tokens file as well, as a start would, and whether the store's files could be read.
+pub(super) fn with_files(loaded: Loaded) -> Result<Loaded, ConfigProblems> {
+    let tokens = loaded.config.admin.tokens_file.as_ref();
+    let tokens = tokens.and_then(|path| {
+        let why = Tokens::read(path).err()?;
+        Some(unusable("admin.tokens_file", path, why.into()))
+    });
+    let of_store = loaded.config.store.redis.iter().flat_map(|redis| {
+        [
+            ("store.username_file", &redis.username_file),
+            ("store.password_file", &redis.password_file),
+            ("store.ca_file", &redis.ca_file),
+        ]
+    });
+    let of_store = of_store.filter_map(|(key, path)| {
+        let path = path.as_ref()?;
+        Some(unusable(key, path, readable(path).err()?.into()))
+    });
+    match ConfigProblems::new(tokens.into_iter().chain(of_store).collect()) {
+        Some(problems) => Err(problems),
+        None => Ok(loaded),
     }
+}
+
+fn unusable(key: &str, path: &Path, why: Box<dyn Error + Send + Sync>) -> Problem {
+    Problem {
+        origin: Origin::Nowhere,
+        key: key.to_owned(),
+        value: None,
+        fault: Fault::UnusableFile { path: path.to_owned(), why },
+    }
+}
+
+/// Nothing is read, since what it holds is a secret.
+fn readable(path: &Path) -> Result<(), FileFault> {
+    // Opening a pipe would wait for whoever writes to it.
+    if !fs::metadata(path)?.is_file() {
+        return Err(FileFault::NotRegular);
+    }
+    fs::File::open(path)?;
+    Ok(())
 }
 
 /// Puts the answer together. As JSON it stands on stdout whatever it is; people find problems on stderr as well.

@@ -11,7 +11,7 @@ use super::tree::Branch;
 use super::values;
 use super::{
     AdminConfig, Config, FixedConfig, FlagConfig, LeaseConfig, LegacyConfig, LogFormat,
-    ProxyConfig, RouteConfig, StoreConfig, TelemetryConfig,
+    ProxyConfig, RedisConfig, RouteConfig, StoreConfig, StoreUrl, TelemetryConfig,
 };
 use crate::domain::entity::EntityTemplate;
 use crate::domain::flag::{OnStoreLoss, Strategy};
@@ -24,7 +24,7 @@ pub(super) fn config(root: &Branch<'_>) -> Result<Config, ConfigProblems> {
         proxy: proxy(&root.at("proxy"))?,
         legacy: legacy(&root.at("legacy"))?,
         admin: admin(&root.at("admin"))?,
-        store: StoreConfig { snapshot: root.optional("store.snapshot", values::file)? },
+        store: store(&root.at("store"))?,
         telemetry: telemetry(&root.at("telemetry"))?,
         flags: root
             .at("flags")
@@ -72,6 +72,26 @@ fn admin(at: &Branch<'_>) -> Result<AdminConfig, ConfigProblems> {
     Ok(AdminConfig {
         listen: at.get("listen", values::address)?,
         tokens_file: at.optional("tokens_file", values::file)?,
+    })
+}
+
+fn store(at: &Branch<'_>) -> Result<StoreConfig, ConfigProblems> {
+    Ok(StoreConfig {
+        snapshot: at.optional("snapshot", values::file)?,
+        redis: at.optional("url", values::store_url)?.map(|url| redis(at, url)).transpose()?,
+    })
+}
+
+fn redis(at: &Branch<'_>, url: StoreUrl) -> Result<RedisConfig, ConfigProblems> {
+    let cluster = at.get("cluster", values::boolean)?;
+    let url = if cluster { url.of_cluster() } else { Ok(url) };
+    Ok(RedisConfig {
+        url: url.map_err(|fault| ConfigProblems::from(at.at("url").problem(fault)))?,
+        timeout: at.get("timeout", values::duration)?,
+        prefix: at.get("prefix", values::name)?,
+        username_file: at.optional("username_file", values::file)?,
+        password_file: at.optional("password_file", values::file)?,
+        ca_file: at.optional("ca_file", values::file)?,
     })
 }
 

@@ -95,7 +95,7 @@ fn leaf(parent: &Branch<'_>, at: &Branch<'_>, key: &Key, findings: &mut Findings
 }
 
 /// Whether the value is what the key would be anyway.
-fn says_default(at: &Branch<'_>, key: &Key) -> bool {
+pub(super) fn says_default(at: &Branch<'_>, key: &Key) -> bool {
     let Presence::Default(default) = key.presence else {
         return false;
     };

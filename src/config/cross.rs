@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use super::UpstreamUrl;
 use super::check::{self, Findings};
-use super::error::{Conflict, Fault, Origin, Problem};
+use super::conflict::Conflict;
+use super::error::{Fault, Origin, Problem};
+use super::store_rules;
 use super::tree::Branch;
 use super::values;
 use super::warning::Notice;
@@ -27,6 +29,7 @@ pub(super) fn check(root: &Branch<'_>, findings: &mut Findings) {
     listeners(root, findings);
     upstreams(root, findings);
     snapshot(root, findings);
+    store_rules::check(root, findings);
     let flags = root.at("flags").children();
     if flags.len() > MAX_FLAGS {
         let conflict = Conflict::TooManyFlags { count: flags.len(), max: MAX_FLAGS };

@@ -8,13 +8,15 @@ use serde::{Serialize, Serializer};
 
 use super::{
     AdminConfig, Config, FixedConfig, FlagConfig, LegacyConfig, LogFormat, ProxyConfig,
-    RouteConfig, StoreConfig, TelemetryConfig, UpstreamUrl, size, values,
+    RedisConfig, RouteConfig, StoreConfig, StoreMode, StoreUrl, TelemetryConfig, UpstreamUrl, size,
+    values,
 };
 use crate::domain::flag::Strategy;
 use crate::domain::source::Source;
 
 impl Config {
-    /// As TOML that loads back to this configuration; defaults are written out, secrets are masked.
+    /// As TOML that loads back to this configuration; defaults are written out. Secrets are masked, and a masked one is
+    /// refused when it is read.
     ///
     /// # Errors
     ///
@@ -88,6 +90,22 @@ struct Admin<'c> {
 struct Store<'c> {
     #[serde(skip_serializing_if = "Option::is_none")]
     snapshot: Option<&'c std::path::Path>,
+    #[serde(flatten)]
+    redis: Option<Redis<'c>>,
+}
+
+#[derive(Serialize)]
+struct Redis<'c> {
+    url: Shown<'c, StoreUrl>,
+    cluster: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username_file: Option<&'c std::path::Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password_file: Option<&'c std::path::Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_file: Option<&'c std::path::Path>,
+    timeout: Time,
+    prefix: &'c str,
 }
 
 #[derive(Serialize)]
@@ -206,7 +224,22 @@ impl<'c> From<&'c AdminConfig> for Admin<'c> {
 
 impl<'c> From<&'c StoreConfig> for Store<'c> {
     fn from(store: &'c StoreConfig) -> Self {
-        Self { snapshot: store.snapshot.as_deref() }
+        let redis = store.redis.as_ref().map(Redis::from);
+        Self { snapshot: store.snapshot.as_deref(), redis }
+    }
+}
+
+impl<'c> From<&'c RedisConfig> for Redis<'c> {
+    fn from(redis: &'c RedisConfig) -> Self {
+        Self {
+            url: Shown(&redis.url),
+            cluster: redis.url.mode == StoreMode::Cluster,
+            username_file: redis.username_file.as_deref(),
+            password_file: redis.password_file.as_deref(),
+            ca_file: redis.ca_file.as_deref(),
+            timeout: Time(redis.timeout),
+            prefix: &redis.prefix,
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::conflict::Conflict;
+use super::store_url::StoreUrlFault;
 use super::url::UrlFault;
 use crate::domain::entity::EntityTemplateError;
 use crate::domain::percent::PercentError;
@@ -15,7 +17,7 @@ pub struct ConfigProblems(Vec<Problem>);
 
 impl ConfigProblems {
     /// The configuration is refused for these; `None` when there are none.
-    pub(super) fn new(problems: Vec<Problem>) -> Option<Self> {
+    pub fn new(problems: Vec<Problem>) -> Option<Self> {
         (!problems.is_empty()).then_some(Self(problems))
     }
 
@@ -191,6 +193,9 @@ pub enum Fault {
     /// Not an upstream's URL.
     #[error("is no upstream: {0}")]
     NotAnUpstream(#[from] UrlFault),
+    /// Not a store's URL.
+    #[error("is no store's URL: {0}")]
+    NotAStore(#[from] StoreUrlFault),
     /// Not a collector's URL.
     #[error(
         "is no collector's URL: write http:// or https://, a host and a port, such as \"http://127.0.0.1:4317\""
@@ -280,108 +285,16 @@ impl Fault {
             self,
             Self::Missing { .. }
                 | Self::NoSuchFlag { .. }
-                | Self::Conflict(Conflict::NoRoutes | Conflict::NoUpstream | Conflict::OpenAdmin)
+                | Self::Conflict(
+                    Conflict::NoRoutes
+                        | Conflict::NoUpstream
+                        | Conflict::OpenAdmin
+                        | Conflict::NoStore
+                        | Conflict::UserWithoutPassword
+                        | Conflict::NotACluster
+                )
         )
     }
-}
-
-/// A rule between settings that is broken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Conflict {
-    /// More flags than metrics are bounded for.
-    #[error("has {count} flags, and at most {max} are allowed")]
-    TooManyFlags {
-        /// How many.
-        count: usize,
-        /// The bound.
-        max: usize,
-    },
-    /// More routes than metrics are bounded for.
-    #[error("there are {count} routes in all flags, and at most {max} are allowed")]
-    TooManyRoutes {
-        /// How many.
-        count: usize,
-        /// The bound.
-        max: usize,
-    },
-    /// Two flags for one entity: their percentages would let two paths write it.
-    #[error(
-        "the flag {other} writes the same entities: put all routes that write one entity under one flag"
-    )]
-    SameEntity {
-        /// The other flag.
-        other: String,
-    },
-    /// One name for two routes: their metrics would mix.
-    #[error("{other} has the same name, and routes are told apart by it in metrics: rename one")]
-    SameRouteName {
-        /// The other route's key.
-        other: String,
-    },
-    /// Two routes for one call.
-    #[error("{other} matches the same {method} calls: remove one")]
-    SameCalls {
-        /// The other route's key.
-        other: String,
-        /// A method that both have.
-        method: String,
-    },
-    /// Nothing would ever be decided.
-    #[error("needs at least one route: add [[flags.NAME.routes]] with name, methods and path")]
-    NoRoutes,
-    /// The entity can't be filled.
-    #[error(
-        "doesn't have {{{placeholder}}} of the entity: add it to the path, or say where it stands with \
-         placeholders = {{ {placeholder} = \"query:NAME\" }} (or header:NAME, body:/POINTER)"
-    )]
-    Unfilled {
-        /// The entity's placeholder.
-        placeholder: String,
-    },
-    /// A source for nothing.
-    #[error("the entity has no such placeholder; it has {}", .placeholders.join(", "))]
-    ForeignPlaceholder {
-        /// Those of the entity.
-        placeholders: Vec<String>,
-    },
-    /// A source from nowhere.
-    #[error("the route's path has no placeholder {{{name}}}")]
-    NotInPath {
-        /// The name.
-        name: String,
-    },
-    /// Anybody on the network could flip a flag.
-    #[error(
-        "is reachable from other machines: set admin.tokens_file, or listen on loopback, such as \"127.0.0.1:9901\""
-    )]
-    OpenAdmin,
-    /// Two listeners, one port.
-    #[error("the data plane listens on {proxy} already: choose another port")]
-    SameListener {
-        /// `proxy.listen`.
-        proxy: std::net::SocketAddr,
-    },
-    /// Every call would come back in.
-    #[error(
-        "is where Interlock itself listens ({key} = \"{listener}\"): give the app another port"
-    )]
-    Loop {
-        /// Which of its listeners.
-        key: &'static str,
-        /// Where it listens.
-        listener: std::net::SocketAddr,
-    },
-    /// No file can be there.
-    #[error("is a directory: name a file in it, such as \"{}/flags.json\"", path.display())]
-    SnapshotIsDirectory {
-        /// `store.snapshot`.
-        path: PathBuf,
-    },
-    /// `strategy = "upstream"` without a URL.
-    #[error(
-        "strategy \"upstream\" needs url: write something like url = \"http://127.0.0.1:5001\""
-    )]
-    NoUpstream,
 }
 
 /// The end of a message about a name that doesn't exist.

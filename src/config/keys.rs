@@ -31,7 +31,7 @@ pub(super) enum Kind {
     Upstream,
     /// A collector's URL.
     Collector,
-    /// A store's URL, which this version doesn't look into.
+    /// A store's URL.
     StoreUrl,
     /// A file's path.
     File,

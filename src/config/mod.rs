@@ -8,15 +8,19 @@
 
 mod build;
 mod check;
+mod conflict;
 mod cross;
 mod effective;
 mod environment;
 mod error;
+mod host;
 mod keys;
 mod mask;
 mod raw;
 mod reference;
 mod size;
+mod store_rules;
+mod store_url;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -32,10 +36,13 @@ use std::time::Duration;
 
 use http::Method;
 
+pub use conflict::Conflict;
 pub use environment::variables;
-pub use error::{ConfigProblems, Conflict, Fault, Origin, Problem};
-pub use mask::mask;
+pub use error::{ConfigProblems, Fault, Origin, Problem};
+pub use host::host_name;
+pub use mask::mask_url;
 pub use reference::page as reference_page;
+pub use store_url::{Secret, StoreMode, StoreUrl, StoreUrlFault};
 pub use url::UrlFault;
 pub use validate::{Loaded, load};
 pub use warning::{Notice, Warning};
@@ -127,6 +134,25 @@ pub struct AdminConfig {
 pub struct StoreConfig {
     /// The file that remembers flips across restarts; without it they are in memory only.
     pub snapshot: Option<PathBuf>,
+    /// The Redis that a fleet shares; without it flags and leases are this process's own.
+    pub redis: Option<RedisConfig>,
+}
+
+/// The Redis that a fleet shares.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RedisConfig {
+    /// Where it is.
+    pub url: StoreUrl,
+    /// The longest wait for one command.
+    pub timeout: Duration,
+    /// What every key begins with.
+    pub prefix: String,
+    /// Holds the user's name; wins over the URL's. Read again at every connect.
+    pub username_file: Option<PathBuf>,
+    /// Holds the password; wins over the URL's. Read again at every connect.
+    pub password_file: Option<PathBuf>,
+    /// Certificates (PEM) to trust for `rediss://`, in place of the system's.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `[telemetry]`.

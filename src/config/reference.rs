@@ -18,7 +18,8 @@ A variable is named `INTERLOCK__` and the key with `__` between levels, in any l
 
 Durations are written as `\"50ms\"`, `\"5s\"` or `\"1m 30s\"`, sizes as bytes or `\"32KiB\"`, `\"1MiB\"`, percentages as `25`,
 `0.5` or `\"12.5%\"`. `interlock check` validates and prints what is in effect; every problem is listed at once. Unknown
-keys are refused. `config/default.toml` has every key, commented; `config/production.toml` is an example.
+keys are refused. `config/default.toml` has every key, commented; `config/single.toml` is an example of one replica,
+`config/production.toml` of a fleet.
 ";
 
 /// The whole page.
@@ -79,7 +80,10 @@ fn kind(kind: &Kind) -> String {
     match *kind {
         Kind::Address => "IP address and port".to_owned(),
         Kind::Upstream => "`http://` host and port".to_owned(),
-        Kind::Collector | Kind::StoreUrl => "URL".to_owned(),
+        Kind::Collector => "URL".to_owned(),
+        Kind::StoreUrl => {
+            "`redis://`, `rediss://`, `redis+sentinel://` or `rediss+sentinel://` URL".to_owned()
+        }
         Kind::File => "path of a file".to_owned(),
         Kind::Name => "name: letters, digits, `_`, `-`, `.`; at most 64".to_owned(),
         Kind::LogFilter => "log filter".to_owned(),

@@ -29,12 +29,12 @@ const MIN_BOUND_BYTES: u64 = KIB;
 const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 /// Nobody waits longer for a call; a longer one is a slip in the unit.
 const MAX_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// A store that takes longer for one command is as good as gone, and a call would wait for it that long.
+const MAX_STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 const TIMEOUT: Kind = Kind::Duration { min: MIN_TIMEOUT, max: MAX_TIMEOUT };
 const PAUSE: Kind = Kind::Duration { min: Duration::ZERO, max: MAX_TIMEOUT };
 
-const NO_REDIS: &str = "flags and leases are kept in this process; leave it out (one replica only), \
-     and set store.snapshot to remember flips across restarts";
 const NO_ATOMIC: &str = "use fixed = { strategy = \"serialize\" } or \"upstream\"";
 const NO_DETECTOR: &str = "the lost-update detector is not in it yet";
 const NO_TRACES: &str = "traces are not exported yet; logs and /metrics are there";
@@ -120,14 +120,50 @@ pub(super) static KEYS: &[Key] = &[
         Optional("\"/var/lib/interlock/flags.json\""),
         "The file that remembers flips across restarts; left out, they are in memory only.",
     ),
-    Key::new("store.url", StoreUrl, Optional("\"redis://127.0.0.1:6379\""), "The Redis that a fleet shares.")
-        .support(Refused(NO_REDIS)),
-    Key::new("store.cluster", Bool, Default("false"), "Whether that Redis is a cluster.")
-        .support(Refused(NO_REDIS)),
-    Key::new("store.timeout", TIMEOUT, Default("\"50ms\""), "The longest wait for one command of the store.")
-        .support(Unused),
-    Key::new("store.prefix", Name, Default("\"interlock\""), "What the store's keys begin with.")
-        .support(Unused),
+    Key::new(
+        "store.url",
+        StoreUrl,
+        Optional("\"redis://127.0.0.1:6379\""),
+        "The Redis that a fleet shares: `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, or \
+         `redis+sentinel://[[USER]:PASSWORD@]HOST[:PORT],…/SERVICE[/DATABASE]`; `rediss` in place of `redis` for TLS. \
+         Left out, flags and leases are this process's own, which is right for one replica only.",
+    ),
+    Key::new(
+        "store.cluster",
+        Bool,
+        Default("false"),
+        "Whether that Redis is a cluster; then the URL may name several of its nodes, separated by commas.",
+    ),
+    Key::new(
+        "store.username_file",
+        File,
+        Optional("\"/etc/interlock/redis/username\""),
+        "Holds the user's name, which wins over the URL's; read again at every connect.",
+    ),
+    Key::new(
+        "store.password_file",
+        File,
+        Optional("\"/etc/interlock/redis/password\""),
+        "Holds the password, which wins over the URL's; read again at every connect.",
+    ),
+    Key::new(
+        "store.ca_file",
+        File,
+        Optional("\"/etc/interlock/redis/ca.pem\""),
+        "Certificates in PEM to trust with `rediss://`, in place of the system's.",
+    ),
+    Key::new(
+        "store.timeout",
+        Kind::Duration { min: MIN_TIMEOUT, max: MAX_STORE_TIMEOUT },
+        Default("\"50ms\""),
+        "The longest wait for one command of the store: a call that needs the store and can't have it waits no longer.",
+    ),
+    Key::new(
+        "store.prefix",
+        Name,
+        Default("\"interlock\""),
+        "What the store's keys begin with: sidecars with the same one are a fleet, and share flags and leases.",
+    ),
     Key::new(
         "telemetry.log",
         LogFilter,
@@ -169,7 +205,12 @@ pub(super) static KEYS: &[Key] = &[
         Default("\"legacy\""),
         "What a call that needs the store does while it is gone: take the legacy path, or 503.",
     ),
-    Key::new("flags.*.store_patience", PAUSE, Default("\"0s\""), "How long such a call is held first."),
+    Key::new(
+        "flags.*.store_patience",
+        PAUSE,
+        Default("\"0s\""),
+        "How long such a call is held first, to ride out a failover; it counts into lease.wait, so at most that.",
+    ),
     Key::new(
         "flags.*.lease.wait",
         TIMEOUT,

@@ -3,7 +3,7 @@
 use config::{Value, ValueKind};
 
 use super::error::{ConfigProblems, Fault, Origin, Problem};
-use super::keys;
+use super::keys::{self, Kind, Node};
 use super::raw;
 use super::values;
 
@@ -101,7 +101,12 @@ impl<'v> Branch<'v> {
     /// Something that is wrong with it.
     pub(super) fn problem(&self, fault: impl Into<Fault>) -> Problem {
         let leaf = |value: &&Value| !matches!(value.kind, ValueKind::Table(_));
-        let value = self.value.filter(leaf).map(values::shown);
+        let is_store_url = matches!(
+            keys::node(&self.path),
+            Some(Node::Leaf(key)) if matches!(key.kind, Kind::StoreUrl)
+        );
+        let shown = if is_store_url { values::shown_store_url } else { values::shown };
+        let value = self.value.filter(leaf).map(shown);
         Problem { origin: self.origin(), key: self.path.clone(), value, fault: fault.into() }
     }
 }

@@ -35,13 +35,21 @@ pub enum UrlFault {
     BadPort,
 }
 
+/// The port of `http://` where none is written.
+const HTTP: u16 = 80;
+
 impl UpstreamUrl {
     /// `host:port`, as `Host` says it.
     pub fn authority(&self) -> String {
-        match self.host.contains(':') {
-            true => format!("[{}]:{}", self.host, self.port),
-            false => format!("{}:{}", self.host, self.port),
-        }
+        authority(&self.host, self.port)
+    }
+}
+
+/// `host:port`, with brackets around an IPv6 address.
+pub(super) fn authority(host: &str, port: u16) -> String {
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
     }
 }
 
@@ -69,16 +77,22 @@ impl FromStr for UpstreamUrl {
         if !matches!(behind, "" | "/") {
             return Err(UrlFault::PathOrQuery);
         }
-        let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
-            let (host, port) = rest.split_once(']').ok_or(UrlFault::BadHost)?;
-            let host: Ipv6Addr = host.parse().map_err(|_| UrlFault::BadHost)?;
-            (host.to_string(), port)
-        } else {
-            let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
-            (host_name(host)?, port)
-        };
-        Ok(Self { host, port: port_number(port)? })
+        let (host, port) = host_and_port(authority, HTTP)?;
+        Ok(Self { host, port })
     }
+}
+
+/// Reads `host[:port]`, the host without its brackets. The faults are [`UrlFault::BadHost`] and [`UrlFault::BadPort`].
+pub(super) fn host_and_port(authority: &str, default: u16) -> Result<(String, u16), UrlFault> {
+    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
+        let (host, port) = rest.split_once(']').ok_or(UrlFault::BadHost)?;
+        let host: Ipv6Addr = host.parse().map_err(|_| UrlFault::BadHost)?;
+        (host.to_string(), port)
+    } else {
+        let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+        (host_name(host)?, port)
+    };
+    Ok((host, port_number(port, default)?))
 }
 
 fn host_name(host: &str) -> Result<String, UrlFault> {
@@ -94,12 +108,10 @@ fn host_name(host: &str) -> Result<String, UrlFault> {
     if fits { Ok(host.to_ascii_lowercase()) } else { Err(UrlFault::BadHost) }
 }
 
-/// The port in `:5000`; 80 in nothing.
-fn port_number(written: &str) -> Result<u16, UrlFault> {
-    const HTTP: u16 = 80;
-
+/// The port in `:5000`; the default in nothing.
+fn port_number(written: &str, default: u16) -> Result<u16, UrlFault> {
     if written.is_empty() {
-        return Ok(HTTP);
+        return Ok(default);
     }
     let digits = written.strip_prefix(':').ok_or(UrlFault::BadHost)?;
     if !digits.bytes().all(|b| b.is_ascii_digit()) {

@@ -9,11 +9,11 @@ use config::{Value, ValueKind};
 use http::Method;
 use tracing_subscriber::EnvFilter;
 
-use super::UpstreamUrl;
 use super::error::Fault;
 use super::keys::Kind;
-use super::mask::mask;
+use super::mask::{mask, mask_url};
 use super::size;
+use super::{StoreUrl, UpstreamUrl};
 use crate::domain::percent::Percent;
 
 /// The longest name of a flag, a route or a prefix, in bytes: it is a metric label and part of keys.
@@ -31,7 +31,7 @@ pub(super) fn check(value: &Value, kind: &Kind) -> Result<(), Fault> {
         Kind::Address => address(value).map(drop),
         Kind::Upstream => upstream(value).map(drop),
         Kind::Collector => collector(value),
-        Kind::StoreUrl => nonempty(value, kind).map(drop),
+        Kind::StoreUrl => store_url(value).map(drop),
         Kind::File => file(value).map(drop),
         Kind::Name => name(value).map(drop),
         Kind::LogFilter => log_filter(value).map(drop),
@@ -173,6 +173,11 @@ pub(super) fn upstream(value: &Value) -> Result<UpstreamUrl, Fault> {
     Ok(text(value, &Kind::Upstream)?.parse::<UpstreamUrl>()?)
 }
 
+/// A store's URL.
+pub(super) fn store_url(value: &Value) -> Result<StoreUrl, Fault> {
+    Ok(nonempty(value, &Kind::StoreUrl)?.parse::<StoreUrl>()?)
+}
+
 fn collector(value: &Value) -> Result<(), Fault> {
     let uri: http::Uri =
         text(value, &Kind::Collector)?.parse().map_err(|_| Fault::NotACollector)?;
@@ -255,14 +260,26 @@ fn pointer(value: &Value) -> Result<(), Fault> {
 
 /// A value as a message repeats it: short, and without passwords.
 pub(super) fn shown(value: &Value) -> String {
-    let whole = match &value.kind {
+    shortened(match &value.kind {
         ValueKind::String(text) => format!("{:?}", mask(text)),
         ValueKind::Array(elements) => {
             format!("[{}]", elements.iter().map(shown).collect::<Vec<_>>().join(", "))
         }
         ValueKind::Table(_) => "{ … }".to_owned(),
         _ => value.to_string(),
-    };
+    })
+}
+
+/// The same of what stands where a store's URL should be.
+pub(super) fn shown_store_url(value: &Value) -> String {
+    match &value.kind {
+        ValueKind::String(text) => shortened(format!("{:?}", mask_url(text))),
+        ValueKind::Array(_) => "[ … ]".to_owned(),
+        _ => shown(value),
+    }
+}
+
+fn shortened(whole: String) -> String {
     match whole.char_indices().nth(MAX_SHOWN_CHARS) {
         Some((end, _)) => format!("{}…", whole.get(..end).unwrap_or_default()),
         None => whole,

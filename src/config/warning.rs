@@ -46,4 +46,24 @@ pub enum Notice {
         /// `legacy.timeout` as text.
         timeout: String,
     },
+    /// A setting of a store that is not there.
+    #[error("has no effect without store.url")]
+    NoStore,
+    /// A secret where copies and lists of processes show it.
+    #[error("holds a password: better keep it in a file that store.password_file names")]
+    PasswordInUrl,
+    /// Two passwords.
+    #[error("holds a password, but that of store.password_file is used: take it out of the URL")]
+    PasswordFileWins,
+    /// Two users.
+    #[error("names a user, but that of store.username_file is used: take it out of the URL")]
+    UsernameFileWins,
+    /// The store could stall a call for longer than the call wants to wait.
+    #[error(
+        "is shorter than store.timeout = {timeout:?}: one slow answer of the store is already a 503"
+    )]
+    WaitBelowStoreTimeout {
+        /// `store.timeout` as text.
+        timeout: String,
+    },
 }

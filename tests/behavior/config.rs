@@ -68,6 +68,63 @@ fn check_refuses_a_route_that_cannot_fill_the_entity() {
     assert!(run.all.contains("journeyId"), "{}", run.all);
 }
 
+/// A store whose password stands in a file of this directory, where it was not forgotten.
+fn check_store(directory: &TempDir, store: &str) -> Run {
+    let file =
+        directory.write("interlock.toml", &format!("{VALID}{}[store]\n{store}\n", serialized(0)));
+    Run::of(interlock(&["check", "--config"]).arg(file))
+}
+
+#[test]
+fn check_shows_the_store_and_no_password() {
+    let directory = TempDir::new();
+    let store = "url = \"redis+sentinel://app:hunter2@s1,s2/main\"\nprefix = \"trains\"";
+
+    let run = check_store(&directory, store);
+
+    assert_eq!(run.code, Some(0), "{}", run.all);
+    for part in
+        ["redis+sentinel://app:***@s1:26379,s2:26379/main", "trains", "50ms", "password_file"]
+    {
+        assert!(run.all.contains(part), "{part} in {}", run.all);
+    }
+    assert!(!run.all.contains("hunter2"), "{}", run.all);
+}
+
+#[test]
+fn check_misses_a_password_file_that_is_not_there() {
+    let directory = TempDir::new();
+    let path = directory.write("password", "hunter2");
+    let store = format!("url = \"redis://r\"\npassword_file = {path:?}");
+
+    let there = check_store(&directory, &store);
+    std::fs::remove_file(&path).unwrap();
+    let gone = check_store(&directory, &store);
+
+    assert_eq!(there.code, Some(0), "{}", there.all);
+    assert!(!there.all.contains("hunter2"), "{}", there.all);
+    assert_eq!(gone.code, Some(2), "{}", gone.all);
+    assert!(gone.all.contains("store.password_file"), "{}", gone.all);
+}
+
+#[test]
+fn check_lists_what_cannot_hold_together_in_a_store() {
+    let directory = TempDir::new();
+
+    let refused = check_store(&directory, "url = \"redis://a,b\"\nca_file = \"ca.pem\"");
+    let alone = check_store(&directory, "cluster = true");
+
+    assert_eq!((refused.code, alone.code), (Some(2), Some(2)), "{}", refused.all);
+    for part in ["store.url", "store.cluster = true", "store.ca_file", "rediss://"] {
+        assert!(refused.all.contains(part), "{part} in {}", refused.all);
+    }
+    assert!(
+        alone.all.contains("store.cluster") && alone.all.contains("store.url"),
+        "{}",
+        alone.all
+    );
+}
+
 #[test]
 fn run_refuses_what_check_refuses() {
     for wrong in [

@@ -81,11 +81,17 @@ fn every_default_and_example_is_valid_itself() {
 }
 
 #[test]
-fn the_production_example_loads_without_a_warning() {
-    let loaded =
-        load(&[path_of("production.toml")], std::iter::empty()).unwrap_or_else(|e| panic!("{e}"));
+fn the_examples_load_without_a_warning() {
+    let example = |name: &str| {
+        let loaded = load(&[path_of(name)], std::iter::empty());
+        let loaded = loaded.unwrap_or_else(|problems| panic!("{name}: {problems}"));
+        assert_eq!(loaded.warnings, [], "{name}");
+        assert_eq!(loaded.config.flags[0].routes.len(), 2, "{name}");
+        assert!(loaded.config.store.snapshot.is_some(), "{name}");
+        loaded.config
+    };
 
-    assert_eq!(loaded.warnings, []);
-    assert_eq!(loaded.config.flags[0].routes.len(), 2);
-    assert!(loaded.config.store.snapshot.is_some());
+    assert_eq!(example("single.toml").store.redis, None);
+    let redis = example("production.toml").store.redis.expect("a fleet's store");
+    assert!(redis.url.tls && redis.url.password.is_none() && redis.password_file.is_some());
 }

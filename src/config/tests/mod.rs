@@ -5,6 +5,7 @@ mod layers;
 mod problems;
 mod round_trip;
 mod rules;
+mod store;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Config, FixedConfig, LogFormat, UpstreamUrl};
+use crate::config::{Config, FixedConfig, LogFormat, RedisConfig, StoreUrl, UpstreamUrl};
 use crate::domain::flag::OnStoreLoss;
 use crate::domain::percent::Percent;
 
@@ -18,6 +18,33 @@ fn durations() -> impl Strategy<Value = Duration> {
 }
 
 prop_compose! {
+    /// A store without a password of its own: a masked one doesn't load.
+    fn stores()(
+        url in prop_oneof![
+            "redis://[a-z]{1,9}:[1-9][0-9]{0,3}(/[1-9])?",
+            "redis\\+sentinel://[a-z]{1,9},[a-z]{1,9}/[a-z.-]{1,9}(/[1-9])?",
+            "rediss(\\+sentinel)?://us%40er@[a-z]{1,9}/[1-9]",
+            "rediss?://[a-z]{1,9},\\[::1\\]:7",
+        ],
+        cluster in any::<bool>(),
+        timeout in 1u64..=10_000,
+        prefix in "[A-Za-z0-9_.-]{1,30}",
+        username_file in proptest::option::of("[a-z/]{1,9}"),
+        ca_file in "[a-z/]{1,9}",
+    ) -> RedisConfig {
+        let url: StoreUrl = url.parse().unwrap();
+        RedisConfig {
+            ca_file: url.tls.then(|| ca_file.into()),
+            url: if cluster { url.clone().of_cluster().unwrap_or(url) } else { url },
+            timeout: Duration::from_millis(timeout),
+            prefix,
+            username_file: username_file.map(PathBuf::from),
+            password_file: Some("password".into()),
+        }
+    }
+}
+
+prop_compose! {
     /// The minimal configuration with everything changed that can be.
     fn configs()(
         times in proptest::collection::vec(durations(), 10),
@@ -27,6 +54,7 @@ prop_compose! {
         host in prop_oneof!["10\\.0\\.0\\.[1-9]", Just("2001:db8::1".to_owned()), "[a-z]{1,9}\\.[a-z]{2}"],
         port in 1u16..,
         flip in proptest::collection::vec(any::<bool>(), 6),
+        redis in proptest::option::of(stores()),
         name in "[A-Za-z0-9_.-]{1,30}",
         file in "[ -~]{0,20}[a-z]",
     ) -> Config {
@@ -48,13 +76,14 @@ prop_compose! {
         config.legacy.idle_timeout = times[7];
         config.admin.tokens_file = flip[1].then(|| file.clone().into());
         config.store.snapshot = flip[2].then(|| file.into());
+        config.store.redis = redis;
         if flip[3] {
             config.telemetry.log_format = LogFormat::Text;
         }
         let flag = &mut config.flags[0];
         flag.name = name;
         flag.percent = Percent::from_hundredths(hundredths).unwrap();
-        flag.store_patience = times[8];
+        flag.store_patience = times[8].min(times[9]);
         flag.lease.wait = times[9];
         flag.lease.max_waiters = max_waiters;
         if flip[4] {
@@ -83,7 +112,8 @@ proptest! {
     #[test]
     fn no_value_panics(
         key in prop_oneof![
-            Just("proxy.listen"), Just("proxy.max_body"), Just("proxy.drain"), Just("legacy.url"), Just("telemetry.log"),
+            Just("proxy.listen"), Just("proxy.max_body"), Just("proxy.drain"), Just("legacy.url"), Just("store.url"),
+            Just("store.prefix"), Just("telemetry.log"),
             Just("flags.journey-updates.entity"), Just("flags.journey-updates.percent"), Just("flags.journey-updates"),
         ],
         value in prop_oneof![".{0,40}", "[0-9a-z:/@\\[\\].%{}=,-]{0,40}"],

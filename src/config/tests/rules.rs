@@ -254,16 +254,6 @@ fn what_this_version_cannot_do_is_refused_with_a_remedy() {
     };
 
     check(
-        "[store]\nurl = \"redis://r\"",
-        "store.url = \"redis://r\"",
-        "flags and leases are kept in this process",
-    );
-    check(
-        "[store]\ncluster = true",
-        "store.cluster = true",
-        "flags and leases are kept in this process",
-    );
-    check(
         "[flags.journey-updates]\nfixed = { strategy = \"atomic\" }",
         "flags.journey-updates.fixed.strategy = \"atomic\"",
         "use strategy = \"serialize\" or \"upstream\"",
@@ -307,10 +297,6 @@ fn what_has_no_effect_yet_is_checked_and_warned_about() {
         ]
     );
     assert_eq!(warnings_for(""), Vec::<String>::new());
-    assert_eq!(
-        warnings_for("[store]\ntimeout = \"1s\"\nprefix = \"x\"\ncluster = false"),
-        Vec::<String>::new()
-    );
 
     check_refused(
         "[flags.journey-updates.verify]\nsample = 101",

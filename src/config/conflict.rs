@@ -1,0 +1,131 @@
+//! What can be wrong between settings that are right on their own.
+
+use std::path::PathBuf;
+
+/// A rule between settings that is broken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// More flags than metrics are bounded for.
+    #[error("has {count} flags, and at most {max} are allowed")]
+    TooManyFlags {
+        /// How many.
+        count: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// More routes than metrics are bounded for.
+    #[error("there are {count} routes in all flags, and at most {max} are allowed")]
+    TooManyRoutes {
+        /// How many.
+        count: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// Two flags for one entity: their percentages would let two paths write it.
+    #[error(
+        "the flag {other} writes the same entities: put all routes that write one entity under one flag"
+    )]
+    SameEntity {
+        /// The other flag.
+        other: String,
+    },
+    /// One name for two routes: their metrics would mix.
+    #[error("{other} has the same name, and routes are told apart by it in metrics: rename one")]
+    SameRouteName {
+        /// The other route's key.
+        other: String,
+    },
+    /// Two routes for one call.
+    #[error("{other} matches the same {method} calls: remove one")]
+    SameCalls {
+        /// The other route's key.
+        other: String,
+        /// A method that both have.
+        method: String,
+    },
+    /// Nothing would ever be decided.
+    #[error("needs at least one route: add [[flags.NAME.routes]] with name, methods and path")]
+    NoRoutes,
+    /// The entity can't be filled.
+    #[error(
+        "doesn't have {{{placeholder}}} of the entity: add it to the path, or say where it stands with \
+         placeholders = {{ {placeholder} = \"query:NAME\" }} (or header:NAME, body:/POINTER)"
+    )]
+    Unfilled {
+        /// The entity's placeholder.
+        placeholder: String,
+    },
+    /// A source for nothing.
+    #[error("the entity has no such placeholder; it has {}", .placeholders.join(", "))]
+    ForeignPlaceholder {
+        /// Those of the entity.
+        placeholders: Vec<String>,
+    },
+    /// A source from nowhere.
+    #[error("the route's path has no placeholder {{{name}}}")]
+    NotInPath {
+        /// The name.
+        name: String,
+    },
+    /// Anybody on the network could flip a flag.
+    #[error(
+        "is reachable from other machines: set admin.tokens_file, or listen on loopback, such as \"127.0.0.1:9901\""
+    )]
+    OpenAdmin,
+    /// Two listeners, one port.
+    #[error("the data plane listens on {proxy} already: choose another port")]
+    SameListener {
+        /// `proxy.listen`.
+        proxy: std::net::SocketAddr,
+    },
+    /// Every call would come back in.
+    #[error(
+        "is where Interlock itself listens ({key} = \"{listener}\"): give the app another port"
+    )]
+    Loop {
+        /// Which of its listeners.
+        key: &'static str,
+        /// Where it listens.
+        listener: std::net::SocketAddr,
+    },
+    /// No file can be there.
+    #[error("is a directory: name a file in it, such as \"{}/flags.json\"", path.display())]
+    SnapshotIsDirectory {
+        /// `store.snapshot`.
+        path: PathBuf,
+    },
+    /// `strategy = "upstream"` without a URL.
+    #[error(
+        "strategy \"upstream\" needs url: write something like url = \"http://127.0.0.1:5001\""
+    )]
+    NoUpstream,
+    /// Something about a store that nobody named: without it every sidecar would be alone, and nobody would notice.
+    #[error(
+        "is about a store that is not there: write where it is, such as store.url = \"redis://127.0.0.1:6379\", or take \
+         it out"
+    )]
+    NoStore,
+    /// Several hosts that neither Sentinel nor a cluster makes one store of.
+    #[error(
+        "names several hosts: if they are nodes of a cluster, set store.cluster = true; if they are Sentinels, write \
+         redis+sentinel:// and the service"
+    )]
+    NotACluster,
+    /// Certificates that nobody shows.
+    #[error("is for TLS only: write rediss:// in store.url, or take it out")]
+    CaWithoutTls,
+    /// A user who can't prove to be it.
+    #[error(
+        "names a user without a password: name the password's file in store.password_file; a password without a user is \
+         written as :password@"
+    )]
+    UserWithoutPassword,
+    /// The wait for a lease would end before the store's absence is acted on.
+    #[error(
+        "is part of the wait for a lease, and longer than lease.wait = {wait:?}: shorten it, or wait longer"
+    )]
+    PatienceBeyondWait {
+        /// `lease.wait` as text.
+        wait: String,
+    },
+}
