@@ -3,7 +3,7 @@
 //! Nothing here does I/O, reads a clock, draws a random number, spawns a task or emits telemetry: `now`, seeds and
 //! snapshots are arguments. The lists in `.clippy.toml` hold that fence, and `tests/tidy` the direction of imports.
 //!
-//! Read in this order: [`percent`], [`bucket`], [`entity`], [`route`], [`source`], [`flag`], [`decision`].
+//! Read in this order: [`percent`], [`bucket`], [`entity`], [`route`], [`source`], [`flag`], [`decision`], [`recovery`].
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 #![deny(clippy::cast_possible_truncation, clippy::indexing_slicing)]
@@ -17,5 +17,6 @@ pub mod decision;
 pub mod entity;
 pub mod flag;
 pub mod percent;
+pub mod recovery;
 pub mod route;
 pub mod source;
