@@ -14,6 +14,19 @@ const BACKLOG: i32 = 4096;
 /// An idle peer is probed after this long, so that one that vanished without a word is noticed.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 
+/// What was sent to the store and is not acknowledged for so long will not be.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
+
+/// An idle connection to the store is probed after this long.
+const PROBE_AFTER: Duration = Duration::from_secs(5);
+
+/// Between two such probes.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// Such probes without an answer that end the connection.
+const PROBES: u32 = 3;
+
 /// Listens; with `shared`, other threads of this process may listen on the same address and the kernel spreads the
 /// connections over them. The socket belongs to no runtime yet: [`TcpListener::from_std`] takes it into one.
 pub fn listen(addr: SocketAddr, shared: bool) -> io::Result<BoundListener> {
@@ -37,6 +50,18 @@ pub async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
 pub fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))
+}
+
+/// Makes the kernel give up a connection to the store soon after its peer has vanished: what was sent is not acknowledged,
+/// or the probes of an idle connection are not answered. A peer that is there and does nothing is not noticed so.
+pub fn notice_loss(stream: &TcpStream) -> io::Result<()> {
+    let probes =
+        TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY).with_retries(PROBES);
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&probes)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    Ok(())
 }
 
 /// Makes the connection end with a reset: the peer must not take what it got so far for a whole message.

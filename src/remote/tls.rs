@@ -1,0 +1,106 @@
+//! TLS to the store: whom to trust, and the handshake.
+
+use std::cell::RefCell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::net::TcpStream;
+
+/// Why there is no secure connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TlsError {
+    /// The file of certificates to trust can't be used.
+    #[error("store.ca_file = \"{}\": {source}; it has to hold certificates in PEM", path.display())]
+    CaFile {
+        /// The configuration's value.
+        path: PathBuf,
+        /// What is wrong.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// There is nobody to trust.
+    #[error("no certificate to trust was found; name a file of them in store.ca_file")]
+    NobodyToTrust,
+    /// The library refuses.
+    #[error(transparent)]
+    Setup(#[from] rustls::Error),
+    /// The server proves to be somebody else, or speaks no TLS.
+    #[error("TLS: {0}")]
+    Handshake(#[source] io::Error),
+}
+
+/// Makes connections secure.
+pub(super) struct Tls {
+    ca_file: Option<PathBuf>,
+    /// Whom to trust, as long as that goes well: it is read anew after a failure, since certificates are replaced.
+    trust: RefCell<Option<Arc<ClientConfig>>>,
+}
+
+impl Tls {
+    pub(super) fn new(ca_file: Option<PathBuf>) -> Self {
+        Self { ca_file, trust: RefCell::new(None) }
+    }
+
+    /// Secures a connection to a host, by the name that its certificate has to have.
+    pub(super) async fn secure(
+        &self,
+        host: &str,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, TlsError> {
+        let trust = self.trust()?;
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|error| TlsError::Handshake(io::Error::other(error)))?;
+        let result = TlsConnector::from(trust).connect(name, stream).await;
+        result.map_err(|error| {
+            self.trust.take();
+            TlsError::Handshake(error)
+        })
+    }
+
+    fn trust(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        if let Some(trust) = &*self.trust.borrow() {
+            return Ok(Arc::clone(trust));
+        }
+        let roots = match &self.ca_file {
+            Some(path) => roots_of(path)?,
+            None => roots_of_system(),
+        };
+        if roots.is_empty() {
+            return Err(TlsError::NobodyToTrust);
+        }
+        let trust = Arc::new(config(roots)?);
+        *self.trust.borrow_mut() = Some(Arc::clone(&trust));
+        Ok(trust)
+    }
+}
+
+fn config(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+    // The provider is named, so that nothing depends on one that the process has installed, or not.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn roots_of(path: &Path) -> Result<RootCertStore, TlsError> {
+    let wrong = |source| TlsError::CaFile { path: path.to_owned(), source };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(wrong)? {
+        roots.add(certificate.map_err(wrong)?)?;
+    }
+    Ok(roots)
+}
+
+/// The system's own store may hold certificates that can't be read: the others are trusted all the same.
+fn roots_of_system() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    let (_added, _ignored) = roots.add_parsable_certificates(found.certs);
+    roots
+}
