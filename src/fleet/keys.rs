@@ -1,0 +1,65 @@
+//! The names of the store's keys and channels.
+
+/// Makes the names of the store's keys. What the control plane keeps is in one slot of a cluster, and so is all that
+/// belongs to one entity.
+#[derive(Clone, Debug)]
+pub(crate) struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    pub(crate) fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned() }
+    }
+
+    /// Hash: a sidecar's id to when it was heard of and what it said.
+    pub(crate) fn sidecars(&self) -> String {
+        self.control("sidecars")
+    }
+
+    /// String: which store this is, and since when.
+    pub(crate) fn epoch(&self) -> String {
+        self.control("epoch")
+    }
+
+    /// Hash: a flag's name to its document.
+    pub(crate) fn flags(&self) -> String {
+        self.control("flags")
+    }
+
+    /// Counter: grows with every change of any flag.
+    pub(crate) fn revision(&self) -> String {
+        self.control("revision")
+    }
+
+    /// Stream: the changes of a flag, the latest last.
+    pub(crate) fn history(&self, flag: &str) -> String {
+        self.control(&format!("history:{flag}"))
+    }
+
+    /// Channel: a flag was changed; the message is its name.
+    pub(crate) fn changes(&self) -> String {
+        format!("{}:changes", self.prefix)
+    }
+
+    /// Channel: a sidecar asks all others to beat at once.
+    pub(crate) fn roll_call(&self) -> String {
+        format!("{}:roll-call", self.prefix)
+    }
+
+    /// What the channels begin with on which sidecars are granted leases; a sidecar's id follows.
+    pub(crate) fn grants(&self) -> String {
+        format!("{}:grants:", self.prefix)
+    }
+
+    /// What the keys of an entity's lease begin with: `holder`, `queue` and `fence` follow.
+    pub(crate) fn lease(&self, entity: &str) -> String {
+        // An empty tag would be no tag: the keys would lie in different slots.
+        let tag = if entity.starts_with('}') { "~" } else { "" };
+        format!("{}:lease:{{{tag}{entity}}}:", self.prefix)
+    }
+
+    fn control(&self, name: &str) -> String {
+        format!("{{{}}}:{name}", self.prefix)
+    }
+}

@@ -1,0 +1,244 @@
+//! What the store knows of the fleet, and the scripts that read and write it.
+//!
+//! A user may be forbidden to publish; the regular beats tell the same, later.
+
+use std::collections::BTreeMap;
+
+use redis::{FromRedisValue, Value};
+use serde::{Deserialize, Serialize};
+
+use super::view::{FleetView, SidecarView};
+use crate::domain::recovery::Member;
+use crate::remote::Script;
+use crate::telemetry::labels::{LabelValue, LeaseGate, StoreOperation};
+
+/// A sidecar that was not heard of for so long, in milliseconds, is taken off the register by whoever joins, unless a
+/// quarantine is longer: one that crashes again and again must not fill it.
+pub(super) const FORGOTTEN_AFTER_MS: u64 = 3_600_000;
+
+/// A sign of life, answered with all that is new.
+///
+/// Keys: register, epoch, revision. Arguments: id, what the sidecar says of itself, a channel to call the roll on or nothing.
+/// Answer: the store's time in milliseconds, the epoch, the revision, the register.
+pub(super) static BEAT: Script = Script {
+    operation: StoreOperation::Beat,
+    text: "#!lua
+local time = redis.call('TIME')
+local now = time[1] .. string.format('%03d', math.floor(time[2] / 1000))
+redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2])
+if ARGV[3] ~= '' then redis.pcall('PUBLISH', ARGV[3], ARGV[1]) end
+return {now, redis.call('GET', KEYS[2]) or '', redis.call('GET', KEYS[3]) or '0', redis.call('HGETALL', KEYS[1])}
+",
+};
+
+/// Takes part (again). A store without an epoch, or whose epoch is of other servers, begins a new one: it may have forgotten
+/// leases. Registering and reading are one step, so that nobody slips past whoever looks at the register.
+///
+/// Keys: register, epoch, revision. Arguments: id, what the sidecar says of itself, the servers' identity, a name for a new
+/// epoch, after how long a silent sidecar is forgotten, the channel to call the roll on.
+/// Answer: as of [`BEAT`].
+pub(super) static JOIN: Script = Script {
+    operation: StoreOperation::Join,
+    text: "#!lua
+local time = redis.call('TIME')
+local now = time[1] .. string.format('%03d', math.floor(time[2] / 1000))
+local epoch = redis.call('GET', KEYS[2]) or ''
+local identity = string.match(epoch, '^%S+ (%S+) %d+$')
+local silent = {}
+local register = redis.call('HGETALL', KEYS[1])
+for i = 1, #register, 2 do
+  local heard = tonumber(string.match(register[i + 1], '^%d+'))
+  if not heard or math.abs(tonumber(now) - heard) > tonumber(ARGV[5]) then silent[#silent + 1] = register[i] end
+end
+if identity ~= ARGV[3] then
+  epoch = ARGV[4] .. ' ' .. ARGV[3] .. ' ' .. now
+  redis.call('SET', KEYS[2], epoch)
+end
+for _, id in ipairs(silent) do redis.call('HDEL', KEYS[1], id) end
+redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2])
+redis.pcall('PUBLISH', ARGV[6], ARGV[1])
+return {now, epoch, redis.call('GET', KEYS[3]) or '0', redis.call('HGETALL', KEYS[1])}
+",
+};
+
+/// Leaves. Keys: register. Arguments: id.
+pub(super) static PART: Script = Script {
+    operation: StoreOperation::Part,
+    text: "#!lua
+return redis.call('HDEL', KEYS[1], ARGV[1])
+",
+};
+
+/// What a sidecar says of itself in each beat. Fields of a later version are passed over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Said {
+    pub(super) build: String,
+    pub(super) started_ms: u64,
+    pub(super) epoch: String,
+    pub(super) drained: bool,
+    /// How long its calls may go on and still write.
+    #[serde(default)]
+    pub(super) quarantine_ms: u64,
+    pub(super) leases: String,
+    pub(super) flags: BTreeMap<String, u64>,
+}
+
+/// The answer of a beat.
+#[derive(Clone, Debug)]
+pub(super) struct Register {
+    /// The store's time in milliseconds.
+    pub(super) now_ms: u64,
+    /// Which store it is; empty where it has not begun.
+    pub(super) epoch: String,
+    /// Grows with every change of a flag.
+    pub(super) revision: u64,
+    /// Who is registered, and what they said last; `None` for what can't be read.
+    entries: BTreeMap<String, (u64, Option<Said>)>,
+}
+
+/// Why an answer is none.
+#[derive(Debug, thiserror::Error)]
+#[error("the store's answer to a beat has another form than expected")]
+pub(super) struct BadAnswer;
+
+impl Register {
+    pub(super) fn read(answer: Value) -> Result<Self, BadAnswer> {
+        type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
+        let (now, epoch, revision, pairs): (String, Vec<u8>, Vec<u8>, Pairs) =
+            FromRedisValue::from_redis_value(answer).map_err(|_| BadAnswer)?;
+        let now_ms = now.parse().map_err(|_| BadAnswer)?;
+        // What no sidecar wrote must not hide those that did.
+        let entries = pairs.into_iter().filter_map(|(id, text)| {
+            let (id, text) = (String::from_utf8(id).ok()?, String::from_utf8(text).ok()?);
+            Some((id, entry(&text, now_ms)?))
+        });
+        let (epoch, revision) =
+            (String::from_utf8_lossy(&epoch).into_owned(), String::from_utf8_lossy(&revision));
+        Ok(Self {
+            now_ms,
+            // A counter that somebody wrote nonsense to says that everything may be new.
+            revision: revision.parse().unwrap_or(0),
+            epoch,
+            entries: entries.collect(),
+        })
+    }
+
+    /// When this store began; now where that can't be read: the cautious guess.
+    pub(super) fn founded_ms(&self) -> u64 {
+        let written = self.epoch.rsplit_once(' ').and_then(|(_, at)| at.parse().ok());
+        written.unwrap_or(self.now_ms)
+    }
+
+    /// The longest that a call of anybody may go on and still write: sidecars may be configured differently for a while.
+    pub(super) fn quarantine_ms(&self) -> u64 {
+        let said = self.entries.values().filter_map(|(_, said)| said.as_ref());
+        said.map(|said| said.quarantine_ms).max().unwrap_or(0)
+    }
+
+    pub(super) fn members(&self) -> Vec<Member> {
+        let member = |(id, (heard_ms, said)): (&String, &(u64, Option<Said>))| Member {
+            id: id.clone(),
+            heard_ms: *heard_ms,
+            epoch: said.as_ref().map(|said| said.epoch.clone()).unwrap_or_default(),
+            drained: said.as_ref().is_some_and(|said| said.drained),
+        };
+        self.entries.iter().map(member).collect()
+    }
+
+    /// As people see it; `at_ms` is this process's own wall clock.
+    pub(super) fn view(&self, me: &str, at_ms: u64) -> FleetView {
+        let sidecars = self.entries.iter().filter_map(|(id, (heard_ms, said))| {
+            let said = said.as_ref()?;
+            let leases = LeaseGate::VALUES.iter().find(|gate| gate.word() == said.leases);
+            Some(SidecarView {
+                id: id.clone(),
+                this: id == me,
+                build: said.build.clone(),
+                started_ms: said.started_ms,
+                silent_ms: self.now_ms.saturating_sub(*heard_ms),
+                leases: leases.copied().unwrap_or(LeaseGate::Recovering),
+                flags: said.flags.clone(),
+            })
+        });
+        FleetView { sidecars: sidecars.collect(), at_ms }
+    }
+}
+
+/// `None` for what no sidecar wrote. Nobody was heard of in the future; a clock that was set back makes it look so.
+fn entry(text: &str, now_ms: u64) -> Option<(u64, Option<Said>)> {
+    let (heard_ms, said) = text.split_once(' ')?;
+    Some((heard_ms.parse::<u64>().ok()?.min(now_ms), serde_json::from_str(said).ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bulk(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    fn answer(epoch: &str, entries: &[(&str, &str)]) -> Value {
+        let pairs = entries.iter().flat_map(|(id, text)| [bulk(id), bulk(text)]).collect();
+        Value::Array(vec![bulk("1000"), bulk(epoch), bulk("7"), Value::Array(pairs)])
+    }
+
+    const SAID: &str = r#"{"build":"1","started_ms":5,"epoch":"e","drained":true,"leases":"open","flags":{"f":3},"new":1}"#;
+
+    #[test]
+    fn a_register_reads_as_members_and_as_a_view() {
+        let entries = [
+            ("a", format!("900 {SAID}")),
+            ("b", "nonsense".to_owned()),
+            ("c", "800 {".to_owned()),
+            ("d", format!("9999 {SAID}")),
+        ];
+        let entries: Vec<(&str, &str)> =
+            entries.iter().map(|(id, text)| (*id, text.as_str())).collect();
+
+        let register = Register::read(answer("x y 400", &entries)).unwrap();
+
+        assert_eq!((register.now_ms, register.revision, register.founded_ms()), (1000, 7, 400));
+        let members = register.members();
+        assert_eq!(members.len(), 3, "what no sidecar wrote is none");
+        assert_eq!(members[2].heard_ms, 1000, "nobody was heard of in the future");
+        assert_eq!(
+            (members[0].heard_ms, members[0].drained, members[0].epoch.as_str()),
+            (900, true, "e")
+        );
+        assert!(!members[1].drained, "what can't be read promises nothing");
+        let view = register.view("a", 1);
+        assert_eq!(view.sidecars.len(), 2);
+        assert_eq!((view.sidecars[0].silent_ms, view.sidecars[0].this), (100, true));
+        assert_eq!(view.sidecars[0].flags["f"], 3);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_hide_nobody() {
+        let bytes = |text: &[u8]| Value::BulkString(text.to_vec());
+        let said = format!("900 {SAID}");
+        let pairs = [&b"x\xff"[..], b"1 {}", b"z", b"1 \xff", b"a", said.as_bytes()];
+        let register = Value::Array(pairs.map(bytes).to_vec());
+        let answer = Value::Array(vec![bulk("1000"), bytes(b"\xff"), bytes(b"\xff"), register]);
+
+        let register = Register::read(answer).unwrap();
+
+        assert_eq!(register.members().len(), 1);
+        assert_eq!((register.revision, register.founded_ms()), (0, 1000));
+    }
+
+    #[test]
+    fn another_answer_is_an_error_and_no_panic() {
+        for other in [Value::Nil, bulk("x"), Value::Array(vec![]), Value::Array(vec![bulk("x"); 4])]
+        {
+            assert!(Register::read(other).is_err());
+        }
+    }
+
+    #[test]
+    fn a_store_whose_beginning_can_not_be_read_began_now() {
+        let register = Register::read(answer("", &[])).unwrap();
+
+        assert_eq!(register.founded_ms(), 1000);
+    }
+}

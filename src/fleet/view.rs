@@ -1,0 +1,33 @@
+//! The fleet as people see it.
+
+use std::collections::BTreeMap;
+
+use crate::telemetry::labels::LeaseGate;
+
+/// The sidecars that are registered, as one of them saw them last.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FleetView {
+    /// Ordered by id. Without a store, this sidecar alone.
+    pub sidecars: Vec<SidecarView>,
+    /// When that was, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+}
+
+/// One sidecar.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SidecarView {
+    /// Its name: the host's, and something that makes it unique.
+    pub id: String,
+    /// Whether it is the one that tells.
+    pub this: bool,
+    /// Its build.
+    pub build: String,
+    /// When it started, in milliseconds since the Unix epoch.
+    pub started_ms: u64,
+    /// How long before `at_ms` the store heard of it, in milliseconds.
+    pub silent_ms: u64,
+    /// How its leases are.
+    pub leases: LeaseGate,
+    /// The version of each flag that it has applied.
+    pub flags: BTreeMap<String, u64>,
+}
