@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::time::{Sleep, sleep_until};
 
 use super::queue::{Queue, Turn};
-use super::{End, FencingToken, Home, LONGEST, Lease, LeaseError, LeaseTerms, Leases};
+use super::{End, FencingToken, Held, LONGEST, Lease, LeaseError, LeaseTerms, Leases, Reach};
 use crate::clock::{self, Instant};
 
 /// How often to call [`LocalLeases::sweep`]: seldom enough to cost nothing, often enough that what an outage left behind
@@ -40,6 +40,9 @@ const SLACK: usize = 4;
 /// What a shard's map may hold before slack matters, in entities.
 const SMALL: usize = 64;
 
+/// Is told of an entity.
+type OnQuiet = dyn Fn(&Arc<str>) + Send + Sync;
+
 type Shard = HashMap<Arc<str>, Queue>;
 
 /// Leases within this process. Clones share one table.
@@ -52,10 +55,17 @@ impl LocalLeases {
     /// An empty table. Its tokens start at the wall clock's microseconds, so that they go on growing when the process
     /// is started anew (for less than a million leases a second), and fit a JSON number.
     pub fn new() -> Self {
+        Self::telling(|_| {})
+    }
+
+    /// One that tells of every entity that fell quiet: nobody holds it any more, and nobody waits. It is told after the fact,
+    /// with no lock held, so the entity may have been leased again by then.
+    pub(super) fn telling(on_quiet: impl Fn(&Arc<str>) + Send + Sync + 'static) -> Self {
         let table = Table {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
             last_token: AtomicU64::new(clock::wall_ms().saturating_mul(1000)),
+            on_quiet: Box::new(on_quiet),
         };
         Self { table: Arc::new(table) }
     }
@@ -76,10 +86,13 @@ impl LocalLeases {
     /// one shard at a time.
     pub fn sweep(&self) {
         let now = clock::now();
-        let mut wakers = Vec::new();
+        let (mut wakers, mut quiet) = (Vec::new(), Vec::new());
         for mut shard in self.table.lock_each() {
-            shard.retain(|_, queue| {
+            shard.retain(|entity, queue| {
                 wakers.extend(queue.expire(now));
+                if queue.is_quiet() {
+                    quiet.push(Arc::clone(entity));
+                }
                 !queue.is_quiet()
             });
             if shard.capacity() > SMALL.max(shard.len() * SLACK) {
@@ -87,6 +100,7 @@ impl LocalLeases {
             }
         }
         wakers.into_iter().for_each(Waker::wake);
+        quiet.iter().for_each(|entity| (self.table.on_quiet)(entity));
     }
 }
 
@@ -100,11 +114,10 @@ impl Leases for LocalLeases {
     async fn acquire(&self, entity: &str, terms: LeaseTerms) -> Result<Lease, LeaseError> {
         let entity = Arc::from(entity);
         let lease = |entity, token, waited| Lease {
-            home: Arc::<Table>::clone(&self.table),
-            entity,
+            held: Some(Box::new(LocallyHeld { table: Arc::clone(&self.table), entity, token })),
             token,
             waited,
-            end: End::KeptFor(terms.settle),
+            settle: terms.settle,
         };
         let mut place = match self.table.enter(&entity, terms.max_waiters)? {
             Entered::Granted(token) => return Ok(lease(entity, token, Duration::ZERO)),
@@ -179,6 +192,7 @@ struct Table {
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
     last_token: AtomicU64,
+    on_quiet: Box<OnQuiet>,
 }
 
 impl Table {
@@ -238,17 +252,21 @@ impl Table {
         entity: &Arc<str>,
         act: impl FnOnce(&mut Queue) -> (Option<Waker>, T),
     ) -> Option<T> {
-        let (wake, result) = match self.shard(entity).entry(Arc::clone(entity)) {
+        let (wake, result, fell_quiet) = match self.shard(entity).entry(Arc::clone(entity)) {
             Entry::Vacant(_) => return None,
             Entry::Occupied(mut occupied) => {
-                let done = act(occupied.get_mut());
-                if occupied.get().is_quiet() {
+                let (wake, result) = act(occupied.get_mut());
+                let fell_quiet = occupied.get().is_quiet();
+                if fell_quiet {
                     occupied.remove();
                 }
-                done
+                (wake, result, fell_quiet)
             }
         };
         wake.into_iter().for_each(Waker::wake);
+        if fell_quiet {
+            (self.on_quiet)(entity);
+        }
         Some(result)
     }
 
@@ -267,15 +285,31 @@ impl Table {
     }
 }
 
-impl Home for Table {
-    fn end(&self, entity: &Arc<str>, token: FencingToken, end: End) {
-        self.with_queue(entity, |queue| {
+/// A lease of this table.
+struct LocallyHeld {
+    table: Arc<Table>,
+    entity: Arc<str>,
+    token: FencingToken,
+}
+
+impl Held for LocallyHeld {
+    fn end(self: Box<Self>, end: End) {
+        self.table.with_queue(&self.entity, |queue| {
             let wake = match end {
-                End::Released => queue.release(token),
-                End::KeptFor(settle) => queue.keep(token, clock::now() + settle.min(LONGEST)),
+                End::Released => queue.release(self.token),
+                End::KeptFor(settle) => queue.keep(self.token, clock::now() + settle.min(LONGEST)),
             };
             (wake, ())
         });
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Process
+    }
+
+    /// It lasts until it ends.
+    fn covers_a_call(&self) -> bool {
+        true
     }
 }
 
@@ -286,13 +320,18 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::StoreTerms;
     use super::*;
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
     const SETTLE: Duration = Duration::from_millis(100);
-    const PATIENT: LeaseTerms =
-        LeaseTerms { wait: Duration::from_secs(10), max_waiters: 10, settle: SETTLE };
+    const PATIENT: LeaseTerms = LeaseTerms {
+        wait: Duration::from_secs(10),
+        max_waiters: 10,
+        settle: SETTLE,
+        store: StoreTerms::NONE,
+    };
 
     /// A task that counts how often it is woken, and never runs by itself.
     #[derive(Default)]

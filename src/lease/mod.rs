@@ -10,8 +10,10 @@
 //!   cancelled future), so a write may still land. Nobody gets the entity until [`LeaseTerms::settle`] has passed:
 //!   handing it over earlier loses updates.
 //!
-//! [`LocalLeases`] holds within this process alone. Any implementation has to pass the suite in `conformance`.
+//! [`LocalLeases`] holds within this process alone, `FleetLeases` in every sidecar over one store. Any implementation has
+//! to pass the suite in `conformance`.
 
+mod fleet;
 mod local;
 mod queue;
 
@@ -23,9 +25,12 @@ mod model;
 mod stress;
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::flag::OnStoreLoss;
+use crate::telemetry::FlagIndex;
+use crate::telemetry::labels::Exposure;
+pub(crate) use fleet::{Desk, Errand, FleetLeases, quarantine};
 pub use local::{LocalLeases, SWEEP_EVERY};
 
 /// The longest wait or settle time that is honoured; longer ones count as this. It keeps sums with instants in range.
@@ -40,6 +45,45 @@ pub struct LeaseTerms {
     pub max_waiters: usize,
     /// D: how long the entity is left alone after a call whose outcome is unknown.
     pub settle: Duration,
+    /// What matters only where leases come from a store.
+    pub store: StoreTerms,
+}
+
+/// The terms under which a lease is asked for at a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreTerms {
+    /// The longest from the lease to the sending of the call.
+    pub connect: Duration,
+    /// The longest from the sending of the call to its end.
+    pub call: Duration,
+    /// How long a call is held while the store is gone, before `loss` decides.
+    pub patience: Duration,
+    /// What happens to a call while the store is gone.
+    pub loss: OnStoreLoss,
+    /// The flag that it is counted for.
+    pub flag: FlagIndex,
+}
+
+impl StoreTerms {
+    /// For leases that come from no store.
+    pub const NONE: Self = Self {
+        connect: Duration::ZERO,
+        call: Duration::ZERO,
+        patience: Duration::ZERO,
+        loss: OnStoreLoss::Reject,
+        flag: FlagIndex(0),
+    };
+}
+
+/// How far a lease reaches: what it really protects from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Every call of this process.
+    Process,
+    /// Every call of every sidecar.
+    Fleet,
+    /// Other calls of this sidecar only, though the fleet was meant.
+    Exposed(Exposure),
 }
 
 /// The number of a lease. Of two leases on one entity, the later one has the larger number.
@@ -78,6 +122,45 @@ pub enum LeaseError {
         /// How long the call waited.
         waited: Duration,
     },
+    /// The store that grants leases is gone, and the flag says to refuse then.
+    #[error(
+        "the store that grants leases can't be asked (on_store_loss = \"reject\"): retry later, or see /readyz and the metric interlock_lease_gate"
+    )]
+    StoreLost,
+    /// The lease would not have lasted to the end of the call: this process stood still, or its connections took too long.
+    #[error("the entity's lease was about to run out before the call was sent: retry")]
+    RanOut,
+}
+
+/// Where the leases of a sidecar come from.
+#[derive(Clone)]
+pub(crate) enum SidecarLeases {
+    /// This process.
+    Local(LocalLeases),
+    /// The fleet's store.
+    Fleet(FleetLeases),
+}
+
+impl SidecarLeases {
+    /// Forgets what ran out. Call it every [`SWEEP_EVERY`].
+    pub(crate) fn sweep(&self) {
+        match self {
+            Self::Local(leases) => leases.sweep(),
+            Self::Fleet(leases) => leases.sweep(),
+        }
+    }
+
+    /// As [`Leases::acquire`].
+    pub(crate) async fn acquire(
+        &self,
+        entity: &str,
+        terms: LeaseTerms,
+    ) -> Result<Lease, LeaseError> {
+        match self {
+            Self::Local(leases) => leases.acquire(entity, terms).await,
+            Self::Fleet(leases) => leases.acquire(entity, terms).await,
+        }
+    }
 }
 
 /// Where leases come from.
@@ -100,11 +183,11 @@ pub trait Leases {
 /// with [`keep`](Self::keep). Dropping it means `keep`.
 #[must_use = "a lease that is dropped blocks its entity for the settle time: release it"]
 pub struct Lease {
-    home: Arc<dyn Home>,
-    entity: Arc<str>,
+    /// `None` once it has ended.
+    held: Option<Box<dyn Held>>,
     token: FencingToken,
     waited: Duration,
-    end: End,
+    settle: Duration,
 }
 
 impl Lease {
@@ -118,9 +201,21 @@ impl Lease {
         self.waited
     }
 
+    /// What it protects from, as far as is known now. Ask again when the call has ended: a store may be lost meanwhile.
+    pub fn reach(&self) -> Reach {
+        self.held.as_ref().map_or(Reach::Process, |held| held.reach())
+    }
+
+    /// Whether a call that is sent now will have ended, and settled, before the lease runs out.
+    pub fn covers_a_call(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.covers_a_call())
+    }
+
     /// Hands the entity to the next waiter at once: the call's outcome is known.
     pub fn release(mut self) {
-        self.end = End::Released;
+        if let Some(held) = self.held.take() {
+            held.end(End::Released);
+        }
     }
 
     /// Leaves the entity alone for the settle time from now: the call's outcome is unknown.
@@ -131,14 +226,15 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.home.end(&self.entity, self.token, self.end);
+        if let Some(held) = self.held.take() {
+            held.end(End::KeptFor(self.settle));
+        }
     }
 }
 
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
-            .field("entity", &self.entity)
             .field("token", &self.token)
             .field("waited", &self.waited)
             .finish_non_exhaustive()
@@ -154,7 +250,9 @@ enum End {
     KeptFor(Duration),
 }
 
-/// What granted a lease, and takes it back. `end` is called once a lease, on any thread, inside a runtime or outside.
-trait Home: Send + Sync {
-    fn end(&self, entity: &Arc<str>, token: FencingToken, end: End);
+/// A lease as whoever granted it knows it. It ends once, on any thread, inside a runtime or outside.
+trait Held: Send + Sync {
+    fn end(self: Box<Self>, end: End);
+    fn reach(&self) -> Reach;
+    fn covers_a_call(&self) -> bool;
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tokio::task::{AbortHandle, yield_now};
 
-use super::{Lease, LeaseError, LeaseTerms, Leases, LocalLeases};
+use super::{Lease, LeaseError, LeaseTerms, Leases, LocalLeases, StoreTerms};
 
 const ENTITIES: [&str; 2] = ["a", "b"];
 const SETTLE_MS: u64 = 7;
@@ -159,6 +159,7 @@ impl Real {
             wait: Duration::from_millis(wait_ms),
             max_waiters: MAX_WAITERS,
             settle: Duration::from_millis(SETTLE_MS),
+            store: StoreTerms::NONE,
         };
         let task = tokio::spawn(async move {
             let outcome = leases.acquire(ENTITIES[entity], terms).await;
@@ -169,6 +170,7 @@ impl Real {
                     Fate::Granted
                 }
                 Err(LeaseError::QueueFull { .. }) => Fate::QueueFull,
+                Err(LeaseError::StoreLost | LeaseError::RanOut) => panic!("no store is needed"),
                 Err(LeaseError::WaitTimeout { .. }) => Fate::TimedOut,
             };
             seen.fates.insert(call, fate);

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tokio::task::{LocalSet, yield_now};
 
-use super::{End, FencingToken, Home, Lease, LeaseError, LeaseTerms, Leases, LocalLeases};
+use super::{
+    End, FencingToken, Held, Lease, LeaseError, LeaseTerms, Leases, LocalLeases, Reach, StoreTerms,
+};
 
 const THREADS: u64 = 4;
 const CALLERS: u64 = 16;
@@ -20,6 +22,7 @@ const PATIENT: LeaseTerms = LeaseTerms {
     wait: Duration::from_secs(10),
     max_waiters: 1000,
     settle: Duration::from_micros(1),
+    store: StoreTerms::NONE,
 };
 const HASTY: LeaseTerms = LeaseTerms { wait: Duration::from_micros(50), ..PATIENT };
 
@@ -114,19 +117,22 @@ fn run_callers(
 struct Everybody;
 
 impl Leases for Everybody {
-    async fn acquire(&self, entity: &str, terms: LeaseTerms) -> Result<Lease, LeaseError> {
-        Ok(Lease {
-            home: Arc::new(Self),
-            entity: Arc::from(entity),
-            token: FencingToken(1),
-            waited: Duration::ZERO,
-            end: End::KeptFor(terms.settle),
-        })
+    async fn acquire(&self, _: &str, terms: LeaseTerms) -> Result<Lease, LeaseError> {
+        let (token, waited, settle) = (FencingToken(1), Duration::ZERO, terms.settle);
+        Ok(Lease { held: Some(Box::new(Self)), token, waited, settle })
     }
 }
 
-impl Home for Everybody {
-    fn end(&self, _: &Arc<str>, _: FencingToken, _: End) {}
+impl Held for Everybody {
+    fn end(self: Box<Self>, _: End) {}
+
+    fn reach(&self) -> Reach {
+        Reach::Process
+    }
+
+    fn covers_a_call(&self) -> bool {
+        true
+    }
 }
 
 #[test]

@@ -8,18 +8,18 @@ use crate::clock;
 /// `end` ends a lease with an unknown outcome.
 async fn blocks_for_the_settle_time(leases: impl OnTrial, end: impl AsyncFnOnce(Lease)) {
     let first = take(&leases, "a").await;
-    let waiter = queue_up(&leases, "a", PATIENT).await;
-    let next = queue_up(&leases, "a", PATIENT).await;
+    let waiter = queue_up(&leases, "a", leases.patient()).await;
+    let next = queue_up(&leases, "a", leases.patient()).await;
 
     let since = clock::now();
     end(first).await;
     let second = waiter.await.unwrap().unwrap();
     let blocked = clock::now() - since;
 
-    assert!(blocked >= SETTLE, "handed over after {blocked:?}");
-    assert!(blocked < SETTLE * 2, "handed over only after {blocked:?}");
+    assert!(blocked >= leases.settle(), "handed over after {blocked:?}");
+    assert!(blocked < leases.settle() * 2, "handed over only after {blocked:?}");
     second.release();
-    granted(next).await.release();
+    granted(&leases, next).await.release();
 }
 
 pub(super) async fn a_kept_lease_blocks_its_entity_for_the_settle_time(leases: impl OnTrial) {
@@ -66,16 +66,17 @@ pub(super) async fn whoever_asks_while_a_lease_is_kept_waits_for_it(leases: impl
 
     let second = take(&leases, "a").await;
 
-    assert!(clock::now() - since >= SETTLE);
+    assert!(clock::now() - since >= leases.settle());
     second.release();
 }
 
 /// The one that watches the time of a kept lease leaves; the next one must watch instead.
 pub(super) async fn a_kept_lease_runs_out_though_the_first_waiter_left(leases: impl OnTrial) {
     let first = take(&leases, "a").await;
-    let watcher = queue_up(&leases, "a", PATIENT).await;
-    let hasty = queue_up(&leases, "a", LeaseTerms { wait: SOON, ..PATIENT }).await;
-    let last = queue_up(&leases, "a", PATIENT).await;
+    let watcher = queue_up(&leases, "a", leases.patient()).await;
+    let hasty =
+        queue_up(&leases, "a", LeaseTerms { wait: leases.soon(), ..leases.patient() }).await;
+    let last = queue_up(&leases, "a", leases.patient()).await;
     let since = clock::now();
     first.keep();
     tokio::task::yield_now().await;
@@ -85,15 +86,18 @@ pub(super) async fn a_kept_lease_runs_out_though_the_first_waiter_left(leases: i
 
     let last = last.await.unwrap().unwrap();
     let blocked = clock::now() - since;
-    assert!(blocked >= SETTLE && blocked < SETTLE * 2, "handed over after {blocked:?}");
+    assert!(
+        blocked >= leases.settle() && blocked < leases.settle() * 2,
+        "handed over after {blocked:?}"
+    );
     last.release();
 }
 
 pub(super) async fn a_kept_lease_that_ran_out_is_free_without_a_sweep(leases: impl OnTrial) {
     take(&leases, "a").await.keep();
-    tokio::time::sleep(SETTLE).await;
+    tokio::time::sleep(leases.settle()).await;
 
-    let now_or_never = LeaseTerms { wait: Duration::ZERO, max_waiters: 0, ..PATIENT };
+    let now_or_never = LeaseTerms { wait: Duration::ZERO, max_waiters: 0, ..leases.patient() };
 
     leases.acquire("a", now_or_never).await.unwrap().release();
 }
@@ -117,7 +121,7 @@ pub(super) async fn kept_entities_are_swept_once_they_ran_out(leases: impl OnTri
     leases.sweep();
     assert_eq!(leases.held(), 10_000, "swept too early");
 
-    tokio::time::sleep(SETTLE).await;
+    tokio::time::sleep(leases.settle()).await;
     leases.sweep();
 
     assert_eq!(leases.held(), 0);

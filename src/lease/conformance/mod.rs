@@ -11,16 +11,43 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{Lease, LeaseError, LeaseTerms, Leases, LocalLeases};
+use super::{Lease, LeaseError, LeaseTerms, Leases, LocalLeases, StoreTerms};
 
 /// An implementation on trial, with what a test needs to see from outside.
-trait OnTrial: Leases + Clone + Send + Sync + 'static {
+pub(super) trait OnTrial: Leases + Clone + Send + Sync + 'static {
     /// Entities that still take memory.
     fn held(&self) -> usize;
     /// Calls that wait.
     fn waiting(&self) -> usize;
     /// Forgets what ran out.
     fn sweep(&self);
+
+    /// How much slower than paused time it goes: times are as many times longer.
+    const PACE: u32 = 1;
+
+    /// How long an entity is left alone.
+    fn settle(&self) -> Duration {
+        SETTLE * Self::PACE
+    }
+
+    /// Longer than any wake-up takes, shorter than `settle`.
+    fn soon(&self) -> Duration {
+        SOON * Self::PACE
+    }
+
+    /// The longest that it takes to be told that a lease is free.
+    fn asking(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn patient(&self) -> LeaseTerms {
+        LeaseTerms {
+            wait: Duration::from_secs(30),
+            max_waiters: 1000,
+            settle: self.settle(),
+            store: StoreTerms { call: self.settle(), ..StoreTerms::NONE },
+        }
+    }
 }
 
 impl OnTrial for LocalLeases {
@@ -38,9 +65,6 @@ impl OnTrial for LocalLeases {
 }
 
 const SETTLE: Duration = Duration::from_millis(200);
-const PATIENT: LeaseTerms =
-    LeaseTerms { wait: Duration::from_secs(30), max_waiters: 1000, settle: SETTLE };
-/// Longer than any wake-up takes, shorter than `SETTLE`.
 const SOON: Duration = Duration::from_millis(100);
 
 type Waiter = JoinHandle<Result<Lease, LeaseError>>;
@@ -72,12 +96,12 @@ async fn queue_up(leases: &impl OnTrial, entity: &'static str, terms: LeaseTerms
 }
 
 async fn take(leases: &impl OnTrial, entity: &str) -> Lease {
-    leases.acquire(entity, PATIENT).await.unwrap()
+    leases.acquire(entity, leases.patient()).await.unwrap()
 }
 
 /// The lease that a waiter must have by now.
-async fn granted(waiter: Waiter) -> Lease {
-    timeout(SOON, waiter).await.expect("still waits").unwrap().unwrap()
+async fn granted(leases: &impl OnTrial, waiter: Waiter) -> Lease {
+    timeout(leases.soon(), waiter).await.expect("still waits").unwrap().unwrap()
 }
 
 async fn assert_still_waits(waiter: &mut Waiter, so_long: Duration) {
@@ -113,7 +137,6 @@ macro_rules! conformance {
             a_kept_lease_runs_out_though_the_first_waiter_left
             a_kept_lease_that_ran_out_is_free_without_a_sweep
             quiet_entities_take_no_memory
-            kept_entities_are_swept_once_they_ran_out
         }
     };
     ($test:meta, $new:expr, $module:ident => $($behaviour:ident)+) => { $(
@@ -128,4 +151,29 @@ mod local {
     use super::LocalLeases;
 
     conformance!(tokio::test(start_paused = true), LocalLeases::new());
+
+    conformance! { tokio::test(start_paused = true), LocalLeases::new(), ending =>
+        kept_entities_are_swept_once_they_ran_out
+    }
+}
+
+mod redis {
+    use super::super::fleet::trial::Trial;
+    use crate::remote::testing::TestServer;
+
+    conformance!(tokio::test, Trial::over(TestServer::redis()).await);
+}
+
+mod valkey {
+    use super::super::fleet::trial::Trial;
+    use crate::remote::testing::TestServer;
+
+    conformance!(tokio::test, Trial::over(TestServer::valkey()).await);
+}
+
+mod cluster {
+    use super::super::fleet::trial::Trial;
+    use crate::remote::testing::TestServer;
+
+    conformance!(tokio::test, Trial::over(TestServer::cluster()).await);
 }
