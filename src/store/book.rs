@@ -24,14 +24,12 @@ pub(super) struct Record {
     pub(super) state: Arc<FlagState>,
     /// The latest last.
     pub(super) history: VecDeque<Arc<HistoryEntry>>,
+    /// Whether it was changed, or read from the file or the fleet's store. Else the configuration alone makes it again: such
+    /// a flag keeps following its configured start value.
+    pub(super) remembered: bool,
 }
 
 impl Record {
-    /// Whether the configuration alone makes it again: such a flag keeps following its configured start value.
-    pub(super) fn is_untouched(&self) -> bool {
-        self.history.is_empty() && self.state.version == 1
-    }
-
     fn history_bytes(&self) -> usize {
         self.history.iter().map(|entry| entry.bytes()).sum()
     }
@@ -69,6 +67,7 @@ impl Book {
                     |record| Arc::clone(&record.state),
                 ),
                 history: remembered.map(|record| record.history.clone()).unwrap_or_default(),
+                remembered: remembered.is_some(),
             };
             self.records.insert(seed.name.clone(), Arc::new(record));
         }
@@ -79,17 +78,46 @@ impl Book {
     pub(super) fn with_change(
         &self,
         name: &str,
-        record: &Record,
         state: Arc<FlagState>,
-        entry: HistoryEntry,
+        entry: Arc<HistoryEntry>,
     ) -> Self {
-        let mut record = Record { state, ..record.clone() };
-        record.history.push_back(Arc::new(entry));
-        while record.history.len() > MAX_ENTRIES {
-            record.history.pop_front();
-        }
+        self.with_record(name, |record| {
+            record.state = state;
+            record.remembered = true;
+            record.history.push_back(entry);
+        })
+    }
+
+    /// The book with a state that somebody else made.
+    pub(super) fn with_state(&self, name: &str, state: Arc<FlagState>) -> Self {
+        self.with_record(name, |record| {
+            record.state = state;
+            record.remembered = true;
+        })
+    }
+
+    /// The book with these changes in a flag's history, where they are not in it yet.
+    pub(super) fn with_entries(&self, name: &str, entries: Vec<HistoryEntry>) -> Self {
+        self.with_record(name, |record| {
+            for entry in entries {
+                if !record.history.iter().any(|known| **known == entry) {
+                    record.history.push_back(Arc::new(entry));
+                }
+            }
+            // A store that forgot may have seen a version twice: both changes were made.
+            record.history.make_contiguous().sort_by_key(|entry| (entry.version, entry.at_ms));
+        })
+    }
+
+    fn with_record(&self, name: &str, change: impl FnOnce(&mut Record)) -> Self {
         let mut next = self.clone();
-        next.records.insert(name.to_owned(), Arc::new(record));
+        if let Some(record) = next.records.get_mut(name) {
+            let record = Arc::make_mut(record);
+            change(record);
+            while record.history.len() > MAX_ENTRIES {
+                record.history.pop_front();
+            }
+        }
         next.shorten_histories(MAX_BYTES);
         next
     }
@@ -142,6 +170,7 @@ mod tests {
             strategy: Strategy::Serialize,
             state: Arc::new(FlagState::initial(Percent::ZERO, 1)),
             history: (1..=entries).map(|version| Arc::new(entry(version))).collect(),
+            remembered: true,
         }
     }
 
@@ -169,10 +198,26 @@ mod tests {
         let entry = HistoryEntry { version: 9_999, ..(*start.history[0]).clone() };
         book.records.insert("flag".into(), Arc::new(start.clone()));
 
-        let next = book.with_change("flag", &start, Arc::clone(&start.state), entry);
+        let next = book.with_change("flag", Arc::clone(&start.state), Arc::new(entry));
 
         let history = &next.record("flag").unwrap().history;
         assert_eq!(history.len(), MAX_ENTRIES);
         assert_eq!((history[0].version, history[MAX_ENTRIES - 1].version), (2, 9_999));
+    }
+
+    #[test]
+    fn entries_that_are_known_are_not_added_again() {
+        let mut book = Book::default();
+        let known = record(3);
+        let entries: Vec<HistoryEntry> =
+            record(5).history.iter().rev().map(|entry| (**entry).clone()).collect();
+        let other = HistoryEntry { at_ms: 2, ..entries[2].clone() };
+        book.records.insert("flag".into(), Arc::new(known));
+
+        let next = book.with_entries("flag", [entries, vec![other]].concat());
+
+        let history = &next.record("flag").unwrap().history;
+        let seen: Vec<_> = history.iter().map(|entry| (entry.version, entry.at_ms)).collect();
+        assert_eq!(seen, [(1, 1), (2, 1), (3, 1), (3, 2), (4, 1), (5, 1)]);
     }
 }

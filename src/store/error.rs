@@ -1,5 +1,6 @@
-//! What can go wrong when the store is opened, read from the disk, changed, or written.
+//! What can go wrong when the flags are opened, read from the disk or from the fleet's store, changed, or written.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
@@ -7,6 +8,8 @@ use crate::domain::bucket::BUCKETING;
 use crate::domain::entity::MAX_ENTITY_BYTES;
 use crate::domain::flag::ChangeError;
 
+use super::Place;
+use super::document::MAX_DOCUMENT_BYTES;
 use super::file::MAX_FILE_BYTES;
 
 /// Why the store can't be opened as configured.
@@ -68,7 +71,7 @@ pub enum SnapshotFileError {
     },
 }
 
-/// Why a change was refused; nothing has changed.
+/// Why a change was refused; nothing has changed, but for [`Self::OutcomeUnknown`].
 #[derive(Debug, thiserror::Error)]
 pub enum StoreChangeError {
     /// No flag has this name.
@@ -92,6 +95,34 @@ pub enum StoreChangeError {
     /// It would not survive a restart.
     #[error("the change could not be written down")]
     NotPersisted(#[from] PersistError),
+    /// The fleet's store can't be asked, so nobody else would learn of it.
+    #[error("the store can't be asked: {0}")]
+    StoreUnreachable(#[source] Box<dyn Error + Send + Sync>),
+    /// As many changes as may already wait for the store.
+    #[error("{waiting} changes already wait for the store")]
+    StoreBusy {
+        /// How many.
+        waiting: usize,
+    },
+    /// The sidecar ends.
+    #[error("the sidecar is about to end")]
+    Ending,
+    /// What the store has there is not ours, so it is not overwritten.
+    #[error("{place} holds nothing that this version can read")]
+    Unreadable {
+        /// Where.
+        place: Place,
+    },
+    /// The fleet would not take it: with all its pins the flag is too large.
+    #[error("the flag would have {bytes} bytes, and {MAX_DOCUMENT_BYTES} are allowed")]
+    TooLarge {
+        /// How large it would be.
+        bytes: usize,
+    },
+    /// The store was asked and did not answer: the change may have been made. This alone is no promise that nothing has
+    /// changed.
+    #[error("the store did not answer, so the change may or may not have been made")]
+    OutcomeUnknown,
 }
 
 /// Why the flags could not be written to the disk.

@@ -4,19 +4,29 @@
 //! pointer. With a snapshot file a change is on the disk before it counts, so what a request saw survives a restart,
 //! and a change that can't be written changes nothing.
 //!
-//! [`history`] is the audit trail, `book` the flags as they are kept, `wire` their stored form, `file` the disk.
+//! [`history`] is the audit trail, `book` the flags as they are kept, `document` and `wire` their stored form, `file` the
+//! disk.
+//!
+//! In a fleet the flags live in a Redis that all sidecars share, and what is here is this sidecar's copy. `sync` keeps
+//! the copy in step and makes changes, by the commands of `shelf`; what it does about what it finds is ruled in `adopt`,
+//! and what it does not put in force is a `refusal`.
 
+mod adopt;
 mod book;
+mod document;
 mod error;
 mod file;
 pub mod history;
+mod refusal;
 mod report;
+mod shelf;
+mod sync;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -27,11 +37,15 @@ use crate::domain::entity::MAX_ENTITY_BYTES;
 use crate::domain::flag::{Author, Change, FlagState, OnStoreLoss, Strategy};
 use crate::domain::percent::Percent;
 
-use book::Book;
+use book::{Book, Record};
 pub use error::{PersistError, SnapshotFileError, StoreChangeError, StoreError};
 use file::SnapshotFile;
 use history::HistoryEntry;
+use refusal::{DocumentRefusal, Refusals};
+pub use refusal::{Place, RefusedFlag};
 pub use report::{LoadReport, LoadSource};
+pub use sync::FleetFlags;
+pub(crate) use sync::{FlagSync, FleetRequests};
 
 /// A flag as it is configured: what no change through the store can alter, and the percentage to start from.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,13 +108,33 @@ impl FlagStore {
         flags: &[FlagSeed],
         snapshot_file: Option<PathBuf>,
     ) -> Result<(Self, LoadReport), StoreError> {
+        Self::open(flags, snapshot_file, LoadReport::freshness)
+    }
+
+    /// Opens this sidecar's copy of a fleet's flags. As [`Self::new`], but the flags are not live before they were read from
+    /// the fleet's store.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of_fleet(
+        flags: &[FlagSeed],
+        snapshot_file: Option<PathBuf>,
+    ) -> Result<(Self, LoadReport), StoreError> {
+        Self::open(flags, snapshot_file, LoadReport::freshness_in_fleet)
+    }
+
+    fn open(
+        flags: &[FlagSeed],
+        snapshot_file: Option<PathBuf>,
+        freshness: impl FnOnce(&LoadReport) -> Freshness,
+    ) -> Result<(Self, LoadReport), StoreError> {
         if let Some(name) = first_duplicate(flags) {
             return Err(StoreError::DuplicateFlag { name });
         }
         let file = snapshot_file.map(SnapshotFile::at).transpose()?;
         let (remembered, mut report) = report::load(file.as_ref());
         let book = remembered.with_seeds(flags, clock::wall_ms(), &mut report);
-        let snapshot = snapshot_of(flags, &book, report.freshness());
+        let snapshot = snapshot_of(flags, &book, freshness(&report));
         let shared = Shared {
             seeds: flags.into(),
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -119,6 +153,11 @@ impl FlagStore {
     /// A reader for one worker to keep and ask once per request.
     pub fn reader(&self) -> SnapshotReader {
         SnapshotReader::new(Arc::clone(&self.shared.snapshot))
+    }
+
+    /// Where the snapshot file is; `None` where none is configured.
+    fn snapshot_path(&self) -> Option<&Path> {
+        self.shared.file.as_ref().map(SnapshotFile::path)
     }
 
     /// The flags as configured, in the order of [`Snapshot::states`].
@@ -158,21 +197,11 @@ impl FlagStore {
         change: &Change,
         author: Author,
     ) -> Result<Applied, StoreChangeError> {
-        check_pin(change)?;
         let shared = &*self.shared;
         let _changing = shared.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let planned = self.plan(name, expected_version, change, author)?;
         let book = shared.book.load_full();
-        let record = self
-            .index_of(name)
-            .and_then(|_| book.record(name))
-            .ok_or(StoreChangeError::UnknownFlag)?;
-        let before = Arc::clone(&record.state);
-        if expected_version.is_some_and(|expected| expected != before.version) {
-            return Err(StoreChangeError::VersionConflict { current: before.version });
-        }
-        let after = Arc::new(before.changed(change, author)?);
-        let entry = HistoryEntry::of(&before, &after, change);
-        let next = book.with_change(name, record, Arc::clone(&after), entry);
+        let next = planned.made_in(name, &book);
         let saved = shared.file.as_ref().map_or(Ok(()), |file| file.replace(&book, &next));
         let freshness = match saved {
             // Whatever the file was at the start, it now holds what the flags are.
@@ -192,7 +221,43 @@ impl FlagStore {
         let snapshot = snapshot_of(&shared.seeds, &next, freshness);
         shared.book.store(Arc::new(next));
         shared.snapshot.store(Arc::new(snapshot));
-        Ok(Applied { before, after })
+        Ok(planned.applied)
+    }
+
+    /// What a change would make of the flag as it is here.
+    fn plan(
+        &self,
+        name: &str,
+        expected_version: Option<u64>,
+        change: &Change,
+        author: Author,
+    ) -> Result<Planned, StoreChangeError> {
+        check_pin(change)?;
+        let book = self.shared.book.load();
+        let record = self
+            .index_of(name)
+            .and_then(|_| book.records.get(name))
+            .ok_or(StoreChangeError::UnknownFlag)?;
+        let before = Arc::clone(&record.state);
+        if expected_version.is_some_and(|expected| expected != before.version) {
+            return Err(StoreChangeError::VersionConflict { current: before.version });
+        }
+        let after = Arc::new(before.changed(change, author)?);
+        let entry = Arc::new(HistoryEntry::of(&before, &after, change));
+        Ok(Planned { record: Arc::clone(record), applied: Applied { before, after }, entry })
+    }
+}
+
+/// A change that was computed and not made yet.
+struct Planned {
+    record: Arc<Record>,
+    applied: Applied,
+    entry: Arc<HistoryEntry>,
+}
+
+impl Planned {
+    fn made_in(&self, name: &str, book: &Book) -> Book {
+        book.with_change(name, Arc::clone(&self.applied.after), Arc::clone(&self.entry))
     }
 }
 

@@ -54,13 +54,24 @@ pub enum LoadSource {
 }
 
 impl LoadReport {
-    /// How well the flags are known with this.
+    /// How well the flags are known with this, where they belong to this process alone.
     pub fn freshness(&self) -> Freshness {
         match self.source {
             LoadSource::MemoryOnly | LoadSource::FirstStart | LoadSource::File => Freshness::Live,
             LoadSource::Rejected { .. } | LoadSource::RejectedEarlier { .. } => {
                 Freshness::NeverLoaded
             }
+        }
+    }
+
+    /// How well the flags of a fleet are known with this, before its store was read.
+    pub fn freshness_in_fleet(&self) -> Freshness {
+        match self.source {
+            LoadSource::File => Freshness::Stale,
+            LoadSource::MemoryOnly
+            | LoadSource::FirstStart
+            | LoadSource::Rejected { .. }
+            | LoadSource::RejectedEarlier { .. } => Freshness::NeverLoaded,
         }
     }
 }

@@ -12,10 +12,10 @@ use super::*;
 use crate::domain::flag::{ChangeError, Path, Strategy};
 
 /// A directory of its own for each test, gone afterwards.
-struct TempDir(PathBuf);
+pub(super) struct TempDir(PathBuf);
 
 impl TempDir {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("interlock-store-{}-{n}", std::process::id()));
@@ -23,8 +23,13 @@ impl TempDir {
         Self(path)
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.0.join("flags.json")
+    }
+
+    /// What has to be writable for the file to be.
+    pub(super) fn in_the_way(&self) -> PathBuf {
+        self.0.join("flags.json.tmp")
     }
 
     fn names(&self) -> Vec<String> {
@@ -42,11 +47,11 @@ impl Drop for TempDir {
     }
 }
 
-fn percent(text: &str) -> Percent {
+pub(super) fn percent(text: &str) -> Percent {
     text.parse().unwrap()
 }
 
-fn seed(name: &str, start: &str) -> FlagSeed {
+pub(super) fn seed(name: &str, start: &str) -> FlagSeed {
     FlagSeed {
         name: name.into(),
         percent: percent(start),
@@ -199,7 +204,7 @@ fn a_change_that_cannot_be_written_changes_nothing() {
     let before = (states(&store), store.history("a").unwrap());
     let written = fs::read(dir.file()).unwrap();
     // A directory in the way of the temporary file stands for a disk that refuses: it stops root as well.
-    fs::create_dir(dir.0.join("flags.json.tmp")).unwrap();
+    fs::create_dir(dir.in_the_way()).unwrap();
 
     let refused = set(&store, "a", "50");
 

@@ -1,21 +1,17 @@
 //! The stored form of the flags: a JSON document with a format number and a checksum over its exact bytes.
 //!
 //! `{"format":1,"sha256":"…","document":{…}}`, laid out exactly so. Reading is total: anything but what [`encode`]
-//! wrote is an error, never a guess.
+//! wrote is an error, never a guess. `document` has the flags inside.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::domain::bucket::BUCKETING;
-use crate::domain::flag::{FlagState, Path, Pins, Strategy};
-use crate::domain::percent::Percent;
-
 use super::SnapshotFileError;
-use super::book::{Book, Record};
-use super::history::{Changed, HistoryEntry};
+use super::book::Book;
+use super::document::{BadValue, FlagDocument};
 
 /// The format that this version writes, and the only one that it reads.
 const FORMAT: &str = "1";
@@ -31,52 +27,12 @@ struct Document {
     flags: BTreeMap<String, FlagDocument>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FlagDocument {
-    bucketing: String,
-    entity: String,
-    strategy: String,
-    percent: f64,
-    previous_percent: f64,
-    version: u64,
-    killed: bool,
-    pins: PinsDocument,
-    changed_at_ms: u64,
-    changed_by: String,
-    reason: String,
-    history: Vec<EntryDocument>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PinsDocument {
-    legacy: BTreeSet<String>,
-    fixed: BTreeSet<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EntryDocument {
-    version: u64,
-    at_ms: u64,
-    by: String,
-    reason: String,
-    change: ChangedDocument,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum ChangedDocument {
-    Percent { from: f64, to: f64 },
-    Killed { from: bool, to: bool },
-    Pin { entity: String, from: Option<String>, to: Option<String> },
-}
-
 /// Writes a book down. Flags that nobody ever changed are left out: they follow their configured start value.
 pub(super) fn encode(book: &Book) -> serde_json::Result<Vec<u8>> {
-    let touched = book.records.iter().filter(|(_, record)| !record.is_untouched());
-    let flags = touched.map(|(name, record)| (name.clone(), flag_document(record))).collect();
+    let remembered = book.records.iter().filter(|(_, record)| record.remembered);
+    let flags = remembered
+        .map(|(name, record)| (name.clone(), FlagDocument::with_history(record)))
+        .collect();
     let document = serde_json::to_string(&Document { flags })?;
     let checksum = checksum(document.as_bytes());
     let parts = [OPENING, FORMAT, BEFORE_CHECKSUM, &checksum, BEFORE_DOCUMENT, &document, CLOSING];
@@ -88,9 +44,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Book, SnapshotFileError> {
     let document = checked_document(bytes)?;
     let Document { flags } =
         serde_json::from_str(document).map_err(SnapshotFileError::BadDocument)?;
-    let records = flags.into_iter().map(|(name, flag)| {
-        let record = flag.into_record(&name)?;
-        Ok((name, Arc::new(record)))
+    let records = flags.into_iter().map(|(flag, document)| match document.into_record() {
+        Ok(record) => Ok((flag, Arc::new(record))),
+        Err(BadValue::Impossible { key }) => Err(SnapshotFileError::ImpossibleValue { flag, key }),
+        Err(BadValue::Bucketing { found }) => {
+            Err(SnapshotFileError::UnknownBucketing { flag, found })
+        }
     });
     Ok(Book { records: records.collect::<Result<_, _>>()? })
 }
@@ -118,110 +77,10 @@ fn checksum(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 
-fn flag_document(record: &Record) -> FlagDocument {
-    let state = &record.state;
-    FlagDocument {
-        bucketing: BUCKETING.to_owned(),
-        entity: record.entity.clone(),
-        strategy: record.strategy.as_str().to_owned(),
-        percent: state.percent.as_f64(),
-        previous_percent: state.previous_percent.as_f64(),
-        version: state.version,
-        killed: state.killed,
-        pins: PinsDocument { legacy: state.pins.legacy.clone(), fixed: state.pins.fixed.clone() },
-        changed_at_ms: state.changed_at_ms,
-        changed_by: state.changed_by.clone(),
-        reason: state.reason.clone(),
-        history: record.history.iter().map(|entry| entry_document(entry)).collect(),
-    }
-}
-
-fn entry_document(entry: &HistoryEntry) -> EntryDocument {
-    let word = |path: &Option<Path>| path.map(|path| path.as_str().to_owned());
-    let change = match &entry.what {
-        Changed::Percent { from, to } => {
-            ChangedDocument::Percent { from: from.as_f64(), to: to.as_f64() }
-        }
-        Changed::Killed { from, to } => ChangedDocument::Killed { from: *from, to: *to },
-        Changed::Pin { entity, from, to } => {
-            ChangedDocument::Pin { entity: entity.clone(), from: word(from), to: word(to) }
-        }
-    };
-    EntryDocument {
-        version: entry.version,
-        at_ms: entry.at_ms,
-        by: entry.by.clone(),
-        reason: entry.reason.clone(),
-        change,
-    }
-}
-
-impl FlagDocument {
-    fn into_record(self, flag: &str) -> Result<Record, SnapshotFileError> {
-        let impossible = |key| SnapshotFileError::ImpossibleValue { flag: flag.to_owned(), key };
-        if self.bucketing != BUCKETING {
-            let found = self.bucketing;
-            return Err(SnapshotFileError::UnknownBucketing { flag: flag.to_owned(), found });
-        }
-        if self.version == 0 {
-            return Err(impossible("version"));
-        }
-        let strategy = self.strategy.parse::<Strategy>().map_err(|()| impossible("strategy"))?;
-        let history = self.history.into_iter().map(|entry| entry.into_entry().map(Arc::new));
-        let history = history.collect::<Option<_>>().ok_or_else(|| impossible("history"))?;
-        let state = FlagState {
-            percent: Percent::try_from(self.percent).map_err(|_| impossible("percent"))?,
-            previous_percent: Percent::try_from(self.previous_percent)
-                .map_err(|_| impossible("previous_percent"))?,
-            version: self.version,
-            killed: self.killed,
-            pins: self.pins.into_pins().ok_or_else(|| impossible("pins"))?,
-            changed_at_ms: self.changed_at_ms,
-            changed_by: self.changed_by,
-            reason: self.reason,
-        };
-        Ok(Record { entity: self.entity, strategy, state: Arc::new(state), history })
-    }
-}
-
-impl PinsDocument {
-    /// `None` where there are too many, or an entity is pinned to both paths.
-    fn into_pins(self) -> Option<Pins> {
-        let Self { legacy, fixed } = self;
-        let possible = legacy.len() + fixed.len() <= Pins::MAX && legacy.is_disjoint(&fixed);
-        possible.then_some(Pins { legacy, fixed })
-    }
-}
-
-impl EntryDocument {
-    fn into_entry(self) -> Option<HistoryEntry> {
-        let what = match self.change {
-            ChangedDocument::Percent { from, to } => Changed::Percent {
-                from: Percent::try_from(from).ok()?,
-                to: Percent::try_from(to).ok()?,
-            },
-            ChangedDocument::Killed { from, to } => Changed::Killed { from, to },
-            ChangedDocument::Pin { entity, from, to } => {
-                Changed::Pin { entity, from: path(from)?, to: path(to)? }
-            }
-        };
-        let Self { version, at_ms, by, reason, .. } = self;
-        Some(HistoryEntry { version, at_ms, by, reason, what })
-    }
-}
-
-/// `None` for a word that names no path.
-#[allow(clippy::option_option, reason = "no path and no such path are different answers")]
-fn path(word: Option<String>) -> Option<Option<Path>> {
-    match word {
-        None => Some(None),
-        Some(word) => Path::ALL.into_iter().find(|path| path.as_str() == word).map(Some),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::bucket::BUCKETING;
 
     /// A file with this document and a checksum that fits it.
     fn sealed(document: &str) -> Vec<u8> {
@@ -269,6 +128,8 @@ mod tests {
         check(r#"{"pins": {"legacy": ["a"], "fixed": ["a"]}}"#, "impossible pins");
         check(r#"{"bucketing": "md5"}"#, "bucketing \"md5\"");
         check(r#"{"surprise": 1}"#, "no document");
+        check(r#"{"format": 1}"#, "impossible format");
+        check(r#"{"history": null}"#, "impossible history");
         let entry = r#"{"version": 2, "at_ms": 1, "by": "a", "reason": "r", "change":"#;
         check(
             &format!(r#"{{"history": [{entry} {{"percent": {{"from": 0, "to": 200}}}}}}]}}"#),
