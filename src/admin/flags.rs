@@ -12,7 +12,7 @@ use crate::clock;
 use crate::domain::entity::MAX_ENTITY_BYTES;
 use crate::domain::flag::{Author, Change, ChangeError, FlagState};
 use crate::store::history::MAX_ENTRIES;
-use crate::store::{Applied, FlagSeed, FlagStore, StoreChangeError};
+use crate::store::{Applied, FlagSeed, FlagStore, FleetFlags, StoreChangeError};
 
 use super::auth::Caller;
 use super::input::{self, Request};
@@ -20,9 +20,9 @@ use super::precondition::IfMatch;
 use super::problem::{Fault, Refusal, etag};
 use super::router::Endpoint;
 use super::view::{EntryView, ExplainView, FlagView};
-use super::{AdminResponse, AdminState, json_response};
+use super::{AdminResponse, AdminState, Changes, json_response};
 
-/// For a change to be written down. Past it nobody knows whether it will be.
+/// For a change to be made. Past it nobody knows whether it will be.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// How many changes a history shows unless it is asked for more.
@@ -69,31 +69,67 @@ pub(super) async fn change(
     if let Change::Pin { entity, .. } = &request.change {
         check_entity(seed, "pin.entity", entity)?;
     }
-    let expected = IfMatch::from_headers(&parts.headers)?.expected(current.version)?;
-    let applied = apply(state, name.clone(), expected, request, caller).await?;
+    let precondition = IfMatch::from_headers(&parts.headers)?;
+    let expected = match (precondition.expected(current.version), &state.changes) {
+        // Somebody may have seen a version elsewhere that has not come here yet.
+        (Err(Refusal::Stale { .. }), Changes::Fleet(flags)) => {
+            flags.refresh().await;
+            precondition.expected(find(&state.store, name)?.1.version)?
+        }
+        (expected, _) => expected?,
+    };
+    let applied = apply(state, name, expected, request, caller).await?;
     Ok(flag_response(seed, &applied.after))
 }
 
-/// Makes a change where it may block. It goes on when the caller goes away, or when this gives up waiting.
+/// Makes a change. It goes on when the caller goes away, or when this gives up waiting.
 async fn apply(
     state: &Arc<AdminState>,
-    name: String,
+    name: &str,
     expected: Option<u64>,
     request: Request,
     caller: Caller,
 ) -> Result<Applied, Refusal> {
-    let state = Arc::clone(state);
     let Request { change, reason } = request;
     let author = Author { by: caller.name, reason, at_ms: clock::wall_ms() };
+    let made = async {
+        match &state.changes {
+            Changes::Fleet(flags) => in_fleet(flags, name, expected, change, author).await,
+            Changes::Local(_) => here(state, name, expected, change, author).await,
+        }
+    };
+    let made = tokio::time::timeout(CHANGE_TIMEOUT, made);
+    made.await.unwrap_or(Err(Refusal::OutcomeUnknown))
+}
+
+async fn in_fleet(
+    flags: &FleetFlags,
+    name: &str,
+    expected: Option<u64>,
+    change: Change,
+    author: Author,
+) -> Result<Applied, Refusal> {
+    let made = flags.change(name, expected, change, author).await;
+    made.map_err(|error| refusal(error, name))
+}
+
+/// Where it may block: the disk comes first.
+async fn here(
+    state: &Arc<AdminState>,
+    name: &str,
+    expected: Option<u64>,
+    change: Change,
+    author: Author,
+) -> Result<Applied, Refusal> {
+    let (state, name) = (Arc::clone(state), name.to_owned());
     let written = tokio::task::spawn_blocking(move || {
+        let Changes::Local(on_change) = &state.changes else {
+            return Err(Refusal::Internal);
+        };
         let change = || state.store.change(&name, expected, &change, author);
-        state.on_change.tell(&name, change).map_err(|error| refusal(error, &name))
+        on_change.tell(&name, change).map_err(|error| refusal(error, &name))
     });
-    match tokio::time::timeout(CHANGE_TIMEOUT, written).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(_)) => Err(Refusal::Internal),
-        Err(_) => Err(Refusal::OutcomeUnknown),
-    }
+    written.await.unwrap_or(Err(Refusal::Internal))
 }
 
 fn refusal(error: StoreChangeError, name: &str) -> Refusal {
@@ -104,9 +140,15 @@ fn refusal(error: StoreChangeError, name: &str) -> Refusal {
             let fault = Fault::Type("an entity's key of 1 to 1024 bytes");
             Refusal::field("pin.entity", None, fault)
         }
-        StoreChangeError::Refused(error @ ChangeError::TooManyPins) => Refusal::NoRoom(error),
+        StoreChangeError::Refused(ChangeError::TooManyPins) => Refusal::NoRoom(error),
         StoreChangeError::Refused(error) => Refusal::field("reason", None, Fault::Change(error)),
         StoreChangeError::NotPersisted(error) => Refusal::NotPersisted(error),
+        StoreChangeError::OutcomeUnknown => Refusal::OutcomeUnknown,
+        StoreChangeError::Unreadable { place } => Refusal::Unreadable { place },
+        StoreChangeError::TooLarge { .. } => Refusal::NoRoom(error),
+        StoreChangeError::StoreUnreachable(_)
+        | StoreChangeError::StoreBusy { .. }
+        | StoreChangeError::Ending => Refusal::StoreUnavailable(error),
     }
 }
 
@@ -164,7 +206,7 @@ fn explain(store: &FlagStore, name: &str, query: Option<&str>) -> Result<AdminRe
     Ok(json_response(StatusCode::OK, &ExplainView::of(seed, &state, freshness, &entity)))
 }
 
-fn no_parameters(query: Option<&str>) -> Result<(), Refusal> {
+pub(super) fn no_parameters(query: Option<&str>) -> Result<(), Refusal> {
     match input::query(query)?.into_iter().next() {
         None => Ok(()),
         Some((key, value)) => {

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde::Serialize;
 
 use crate::domain::decision::Freshness;
+use crate::store::RefusedFlag;
 
 /// What readiness depends on; cheap to update from any thread.
 #[derive(Debug)]
@@ -39,6 +40,33 @@ pub struct HealthReport {
     pub workers: Workers,
     /// The named checks.
     pub checks: BTreeMap<&'static str, bool>,
+    /// The flags; say nothing about readiness.
+    pub flags: FlagsHealth,
+}
+
+/// How the flags of a fleet are.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct FlagsHealth {
+    /// Those that the store has in a form that is not put in force here.
+    pub refused: Vec<RefusedView>,
+}
+
+/// One of them.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct RefusedView {
+    /// The flag.
+    pub flag: String,
+    /// The kind of refusal, as it is counted.
+    pub reason: &'static str,
+    /// Where, what is wrong, and what to do.
+    pub detail: String,
+}
+
+impl From<&RefusedFlag> for RefusedView {
+    fn from(refused: &RefusedFlag) -> Self {
+        let RefusedFlag { flag, reason, detail } = refused.clone();
+        Self { flag, reason, detail }
+    }
 }
 
 /// The workers of the data plane.
@@ -87,7 +115,7 @@ impl Health {
     }
 
     /// Everything at once.
-    pub fn report(&self, freshness: Freshness) -> HealthReport {
+    pub fn report(&self, freshness: Freshness, refused: &[RefusedFlag]) -> HealthReport {
         let checks: BTreeMap<_, _> =
             self.checks.iter().map(|(name, ok)| (*name, ok.load(Ordering::Relaxed))).collect();
         let up = self.workers_up.load(Ordering::Relaxed);
@@ -99,6 +127,7 @@ impl Health {
             freshness: freshness.as_str(),
             workers: Workers { up, expected: self.workers_expected },
             checks,
+            flags: FlagsHealth { refused: refused.iter().map(RefusedView::from).collect() },
         }
     }
 }
@@ -114,7 +143,7 @@ mod tests {
     use super::*;
 
     fn ready(health: &Health) -> bool {
-        health.report(Freshness::Live).ready
+        health.report(Freshness::Live, &[]).ready
     }
 
     #[test]
@@ -146,8 +175,11 @@ mod tests {
     #[test]
     fn what_is_outside_this_process_says_nothing_about_readiness() {
         let health = Health::new(0, &[]);
+        let refused = RefusedFlag { flag: "a".into(), reason: "parse", detail: "bad".into() };
 
-        assert!(Freshness::ALL.into_iter().all(|freshness| health.report(freshness).ready));
+        for freshness in Freshness::ALL {
+            assert!(health.report(freshness, std::slice::from_ref(&refused)).ready);
+        }
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //!
 //! A call's life is [`handle`]: is the host ours (`guard`), which endpoint (`router`), who calls and may they
 //! ([`auth`]), what do they want (`input`, `precondition`), do it (`flags`), and write it down as a `view` or
-//! a `problem`. `server` brings calls here from a socket. This plane never asks the app or a store on a call's
-//! way, so it answers when everything else is gone.
+//! a `problem`. `server` brings calls here from a socket. Reading never asks the app or a store, so it answers when
+//! everything else is gone; in a fleet a change asks the store.
 
 pub mod auth;
 mod flags;
+mod fleet;
 mod guard;
 pub mod health;
 mod input;
@@ -21,6 +22,7 @@ mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
@@ -29,7 +31,8 @@ use http_body::Body;
 use http_body_util::Full;
 
 use crate::domain::flag::FlagState;
-use crate::store::{Applied, FlagStore};
+use crate::fleet::FleetView;
+use crate::store::{Applied, FlagStore, FleetFlags};
 
 use auth::Tokens;
 pub use guard::HostPolicy;
@@ -53,8 +56,18 @@ pub struct AdminState {
     pub tokens: Option<Tokens>,
     /// Which `Host` a call may name.
     pub hosts: HostPolicy,
-    /// Who is told of changes.
-    pub on_change: OnChange,
+    /// How flags are changed.
+    pub changes: Changes,
+    /// The sidecars as they were last seen; without a fleet, this one alone.
+    pub fleet: Arc<ArcSwap<FleetView>>,
+}
+
+/// How flags are changed.
+pub enum Changes {
+    /// They are this process's own.
+    Local(OnChange),
+    /// A fleet shares them.
+    Fleet(FleetFlags),
 }
 
 /// The metrics as text.
@@ -118,6 +131,9 @@ where
         return Ok(open(state, &endpoint));
     }
     let caller = auth::caller(state.tokens.as_ref(), &parts.headers)?;
+    if endpoint == Endpoint::Fleet {
+        return fleet::read(state, parts.uri.query());
+    }
     if access == Access::Read {
         return flags::read(&state.store, &endpoint, parts.uri.query());
     }
@@ -135,7 +151,11 @@ fn open(state: &AdminState, endpoint: &Endpoint) -> AdminResponse {
             body_response(StatusCode::OK, state.metrics.content_type, text.into())
         }
         Endpoint::Readyz => {
-            let report = state.health.report(state.store.snapshot().freshness);
+            let refused = match &state.changes {
+                Changes::Local(_) => Arc::default(),
+                Changes::Fleet(flags) => flags.refused(),
+            };
+            let report = state.health.report(state.store.snapshot().freshness, &refused);
             let status =
                 if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             json_response(status, &report)

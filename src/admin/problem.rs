@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::domain::flag::ChangeError;
 use crate::domain::percent::PercentError;
-use crate::store::PersistError;
+use crate::store::{PersistError, Place, StoreChangeError};
 
 use super::input::MAX_BODY_BYTES;
 use super::router::ROUTES;
@@ -15,6 +15,9 @@ use super::{AdminResponse, body_response};
 
 /// The longest offending value that is quoted back, in characters.
 const MAX_QUOTED: usize = 128;
+
+/// When to try again while the store is gone, in seconds: about as often as the sidecar itself tries.
+const RETRY_AFTER_SECONDS: &str = "1";
 
 /// Why a call is refused.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +57,20 @@ pub(super) enum Refusal {
     #[error("the flag is at version {current} by now: read it again, then decide")]
     Stale { current: u64 },
     #[error("there is no room for another pin: {0}; remove one first")]
-    NoRoom(ChangeError),
+    NoRoom(StoreChangeError),
     #[error("nothing has changed, as the change could not be written down: {0}")]
     NotPersisted(PersistError),
+    #[error(
+        "nothing has changed: {0}. Every sidecar keeps the flags as they are until it is back. A kill waits for it too: \
+         killed here alone, an entity would have two writers"
+    )]
+    StoreUnavailable(StoreChangeError),
+    #[error(
+        "nothing has changed: what stands at {place} in the store is no flag that this version of Interlock can read, \
+         and it is not written over. Look at it, then run redis-cli {}: the sidecars write back what they hold",
+        place.removal()
+    )]
+    Unreadable { place: Place },
     #[error("writing takes too long: read the flag to see whether the change took effect")]
     OutcomeUnknown,
     #[error("something is wrong in the sidecar; its log says more")]
@@ -136,6 +150,12 @@ impl Refusal {
             Self::NotPersisted(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "not-persisted", "Change not written")
             }
+            Self::StoreUnavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "The store can't be asked")
+            }
+            Self::Unreadable { .. } => {
+                (StatusCode::CONFLICT, "unreadable-document", "The store holds something else")
+            }
             Self::OutcomeUnknown => {
                 (StatusCode::GATEWAY_TIMEOUT, "outcome-unknown", "Outcome unknown")
             }
@@ -166,6 +186,9 @@ impl Refusal {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
             }
             Self::Stale { current } => Some((header::ETAG, etag(*current))),
+            Self::StoreUnavailable(_) => {
+                Some((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS)))
+            }
             // What is left of such a body can't be read past.
             Self::BodyTooLarge | Self::BodyTooSlow => {
                 Some((header::CONNECTION, HeaderValue::from_static("close")))

@@ -17,6 +17,7 @@ pub(super) enum Endpoint {
     Resume { name: String },
     History { name: String },
     Explain { name: String },
+    Fleet,
 }
 
 /// Who may call.
@@ -31,7 +32,7 @@ pub(super) enum Access {
 }
 
 /// The routes there are, for whoever asks for another.
-pub(super) const ROUTES: [&str; 9] = [
+pub(super) const ROUTES: [&str; 10] = [
     "/livez",
     "/readyz",
     "/metrics",
@@ -41,6 +42,7 @@ pub(super) const ROUTES: [&str; 9] = [
     "/api/v1/flags/{name}/resume",
     "/api/v1/flags/{name}/history",
     "/api/v1/flags/{name}/explain",
+    "/api/v1/fleet",
 ];
 
 /// Finds the endpoint of a path.
@@ -54,6 +56,7 @@ pub(super) fn route(path: &str) -> Result<Endpoint, Refusal> {
         ["", "livez"] => Endpoint::Livez,
         ["", "readyz"] => Endpoint::Readyz,
         ["", "metrics"] => Endpoint::Metrics,
+        ["", "api", "v1", "fleet"] => Endpoint::Fleet,
         ["", "api", "v1", "flags"] => Endpoint::Flags,
         ["", "api", "v1", "flags", flag] => Endpoint::Flag { name: name(flag)? },
         ["", "api", "v1", "flags", flag, "kill"] => Endpoint::Kill { name: name(flag)? },

@@ -1,6 +1,7 @@
 //! The admin plane as its callers see it, without a socket but for [`socket`].
 
 mod bad_input;
+mod fleet;
 mod socket;
 
 use std::sync::Mutex;
@@ -65,10 +66,11 @@ impl Plane {
             },
             tokens,
             hosts: HostPolicy::for_listener("127.0.0.1:9901".parse().unwrap()),
-            on_change: OnChange::new(move |flag, before, after| {
+            changes: Changes::Local(OnChange::new(move |flag, before, after| {
                 let versions = (flag.to_owned(), before.version, after.version);
                 hears.lock().unwrap().push(versions);
-            }),
+            })),
+            fleet: Arc::default(),
         };
         Self { state: Arc::new(state), heard }
     }
@@ -231,7 +233,8 @@ async fn readiness_shows_its_reasons() {
     assert_eq!(
         draining.json(),
         json!({"ready": false, "draining": true, "freshness": "live",
-               "workers": {"up": 1, "expected": 1}, "checks": {"listener": true}})
+               "workers": {"up": 1, "expected": 1}, "checks": {"listener": true},
+               "flags": {"refused": []}})
     );
     assert_eq!(plane.get("/livez").await.status, 200, "alive all the same");
 }

@@ -1,6 +1,6 @@
-//! What callers read: the JSON of flags, histories and explanations.
+//! What callers read: the JSON of flags, histories, explanations and sidecars.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -10,8 +10,10 @@ use crate::domain::bucket::{BUCKETING, Bucket, hash};
 use crate::domain::decision::{Freshness, decide};
 use crate::domain::flag::{FlagState, Path};
 use crate::domain::percent::Percent;
+use crate::fleet::SidecarView;
 use crate::store::FlagSeed;
 use crate::store::history::{Changed, HistoryEntry};
+use crate::telemetry::labels::LabelValue;
 
 /// A flag.
 #[derive(Serialize)]
@@ -76,6 +78,37 @@ pub(super) struct ExplainView<'a> {
     reason: &'static str,
     freshness: &'static str,
     version: u64,
+}
+
+/// A sidecar.
+#[derive(Serialize)]
+pub(super) struct SidecarRow<'a> {
+    id: &'a str,
+    this: bool,
+    build: &'a str,
+    started_at: String,
+    silent_ms: u64,
+    leases: &'static str,
+    flags: &'a BTreeMap<String, u64>,
+    in_step: bool,
+}
+
+impl<'a> SidecarRow<'a> {
+    /// `latest` has the latest version of each flag.
+    pub(super) fn of(sidecar: &'a SidecarView, latest: &BTreeMap<&str, u64>) -> Self {
+        let is_latest =
+            |(flag, version): (&String, &u64)| latest.get(flag.as_str()) == Some(version);
+        Self {
+            id: &sidecar.id,
+            this: sidecar.this,
+            build: &sidecar.build,
+            started_at: rfc3339(sidecar.started_ms),
+            silent_ms: sidecar.silent_ms,
+            leases: sidecar.leases.word(),
+            flags: &sidecar.flags,
+            in_step: sidecar.flags.iter().all(is_latest),
+        }
+    }
 }
 
 impl<'a> FlagView<'a> {
@@ -169,7 +202,7 @@ fn number(percent: Percent) -> Number {
 }
 
 /// A time in UTC. Times past the year 9999, which only a broken clock gives, become its last instant.
-fn rfc3339(ms: u64) -> String {
+pub(super) fn rfc3339(ms: u64) -> String {
     const LAST_MS: u64 = 253_402_300_799_999;
     let at = UNIX_EPOCH + Duration::from_millis(ms.min(LAST_MS));
     humantime::format_rfc3339_millis(at).to_string()
