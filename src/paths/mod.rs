@@ -18,7 +18,9 @@ use http::Request;
 use crate::config::FixedConfig;
 use crate::domain::decision::Decision;
 use crate::domain::flag::{Path, Protection};
+use crate::lease::LeaseError;
 use crate::proxy::body::RequestBody;
+use crate::proxy::call::Told;
 use crate::proxy::error::ProxyError;
 use crate::proxy::forward::Answered;
 use crate::proxy::worker::{RouteOf, Worker};
@@ -33,28 +35,35 @@ pub(crate) struct Plan<'s> {
     pub(crate) entity: Option<String>,
 }
 
-/// Serves an update on the path that was decided.
+/// Serves an update on the path that was decided, or says on `told` how it came otherwise.
 pub(crate) async fn serve(
     worker: &Rc<Worker>,
     plan: &Plan<'_>,
     mut request: Box<Request<RequestBody>>,
+    told: &mut Told,
 ) -> Result<Answered, ProxyError> {
     let (pool, update) = match (plan.decision.path, &plan.route.flag.fixed, &plan.entity) {
         (Path::Legacy, _, _) | (Path::Fixed, _, None) => legacy::route(worker, plan),
         (Path::Fixed, FixedConfig::Upstream { .. }, Some(_)) => upstream::route(worker, plan),
         (Path::Fixed, FixedConfig::Serialize, Some(entity)) => {
-            serialize::route(worker, plan, entity, &mut request).await?
+            let routed = serialize::route(worker, plan, entity, &mut request).await;
+            let lost = matches!(routed, Err(ProxyError::Busy(LeaseError::StoreLost)));
+            told.without_store |= lost;
+            routed?
         }
     };
-    Ok(update::send(worker, pool, request, update).await?)
+    told.path = Some(update.path());
+    let (result, exposed) = update::send(worker, pool, request, update).await;
+    told.without_store |= exposed;
+    result
 }
 
 /// The protection that an update on a path has by its strategy.
 fn protection(plan: &Plan<'_>) -> Protection {
     match (plan.decision.path, &plan.route.flag.fixed) {
         (Path::Legacy, _) => Protection::None,
-        // The lease is this process's own.
-        (Path::Fixed, FixedConfig::Serialize) => Protection::Local,
+        // Its lease tells: see `Update::protection`.
+        (Path::Fixed, FixedConfig::Serialize) => Protection::None,
         (Path::Fixed, FixedConfig::Upstream { .. }) => Protection::Protected,
     }
 }

@@ -7,10 +7,11 @@ use http::{HeaderValue, Request};
 
 use super::Plan;
 use super::update::Update;
-use crate::lease::{Lease, LeaseError, LeaseTerms, Leases};
+use crate::domain::flag::Path;
+use crate::lease::{Lease, LeaseError, LeaseTerms, Reach, StoreTerms};
 use crate::proxy::body::RequestBody;
 use crate::proxy::error::ProxyError;
-use crate::proxy::headers::INTERLOCK_FENCING_TOKEN;
+use crate::proxy::headers::{INTERLOCK_FENCING_TOKEN, INTERLOCK_PATH};
 use crate::proxy::pool::Pool;
 use crate::proxy::worker::Worker;
 use crate::telemetry::events::{LeaseGranted, LeaseRefused};
@@ -30,17 +31,31 @@ pub(super) async fn route<'w>(
         request.headers_mut().remove(EXPECT);
     }
     let lease = acquire(worker, plan, entity).await?;
-    request.headers_mut().insert(INTERLOCK_FENCING_TOKEN, HeaderValue::from(lease.token().get()));
+    let headers = request.headers_mut();
+    if matches!(lease.reach(), Reach::Exposed(_)) {
+        // Its number would say nothing to other sidecars.
+        headers.insert(INTERLOCK_PATH, HeaderValue::from_static(Path::Legacy.as_str()));
+    } else {
+        headers.insert(INTERLOCK_FENCING_TOKEN, HeaderValue::from(lease.token().get()));
+    }
     Ok((&worker.legacy, Update::guarded(worker, plan, lease)))
 }
 
 async fn acquire(worker: &Worker, plan: &Plan<'_>, entity: &str) -> Result<Lease, LeaseError> {
     let flag = plan.route.flag_index;
     let telemetry = &worker.shared.telemetry;
+    let (spec, legacy) = (plan.route.flag, &worker.shared.config.legacy);
     let terms = LeaseTerms {
-        wait: plan.route.flag.lease.wait,
-        max_waiters: plan.route.flag.lease.max_waiters,
-        settle: worker.shared.config.legacy.settle_after_timeout,
+        wait: spec.lease.wait,
+        max_waiters: spec.lease.max_waiters,
+        settle: legacy.settle_after_timeout,
+        store: StoreTerms {
+            connect: legacy.connect_timeout,
+            call: legacy.timeout,
+            patience: spec.store_patience,
+            loss: spec.on_store_loss,
+            flag,
+        },
     };
     let waiting = telemetry.lease_waiter(flag);
     let acquired = worker.shared.leases.acquire(entity, terms).await;
@@ -51,6 +66,8 @@ async fn acquire(worker: &Worker, plan: &Plan<'_>, entity: &str) -> Result<Lease
             let reason = match error {
                 LeaseError::QueueFull { .. } => LeaseRefusal::QueueFull,
                 LeaseError::WaitTimeout { .. } => LeaseRefusal::WaitTimeout,
+                LeaseError::StoreLost => LeaseRefusal::StoreLost,
+                LeaseError::RanOut => LeaseRefusal::RanOut,
             };
             LeaseRefused { flag, reason }.emit(telemetry);
         }

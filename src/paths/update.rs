@@ -14,16 +14,16 @@ use http::Request;
 use super::{Plan, protection};
 use crate::clock::{self, Instant};
 use crate::domain::flag::{Path, Protection};
-use crate::lease::Lease;
+use crate::lease::{Lease, LeaseError, Reach};
 use crate::proxy::body::RequestBody;
-use crate::proxy::error::leaves_outcome_open;
+use crate::proxy::error::{ProxyError, leaves_outcome_open};
 use crate::proxy::forward::{
     Answer, Answered, Attempts, ExchangeError, ForwardError, Patience, exchange,
 };
 use crate::proxy::pool::Pool;
 use crate::proxy::worker::Worker;
-use crate::telemetry::events::{ClientGone, LeaseReleased, UpdateFinished};
-use crate::telemetry::labels::Outcome;
+use crate::telemetry::events::{ClientGone, LeaseReleased, UpdateExposed, UpdateFinished};
+use crate::telemetry::labels::{Exposure, Outcome};
 use crate::telemetry::{FlagIndex, Telemetry};
 
 /// What an update leaves behind: settled once, when its outcome is known or known to be unknown.
@@ -52,28 +52,54 @@ impl Update {
         }
     }
 
+    /// The path that it takes: a call that goes on without the store takes legacy.
+    pub(super) fn path(&self) -> Path {
+        self.path
+    }
+
     pub(super) fn guarded(worker: &Worker, plan: &Plan<'_>, lease: Lease) -> Self {
         let mut update = Self::unguarded(worker, plan);
         update.waited = lease.waited();
+        if matches!(lease.reach(), Reach::Exposed(_)) {
+            update.path = Path::Legacy;
+        }
         update.lease = Some((lease, clock::now()));
         update
     }
 
-    fn settle(&mut self, outcome: Outcome) {
+    /// Tells how it ended and ends its lease; whether it was exposed.
+    fn settle(&mut self, outcome: Outcome) -> bool {
         self.settled = true;
-        let Self { flag, path, protection, .. } = *self;
+        let (protection, exposure) = self.protection();
+        let Self { flag, path, .. } = *self;
         UpdateFinished { flag, path, protection, outcome }.emit(&self.telemetry);
+        // What was not sent was exposed to nothing.
+        let exposure = exposure.filter(|_| self.sent);
+        if let Some(reason) = exposure {
+            UpdateExposed { flag, reason }.emit(&self.telemetry);
+        }
         let Some((lease, since)) = self.lease.take() else {
-            return;
+            return exposure.is_some();
         };
         LeaseReleased { flag, held: clock::now() - since }.emit(&self.telemetry);
         match outcome {
             Outcome::Unknown => lease.keep(),
             Outcome::Applied | Outcome::Rejected | Outcome::Replayed => lease.release(),
         }
+        exposure.is_some()
     }
 
-    fn settle_by(&mut self, result: &Result<Answered, ForwardError>) {
+    /// The protection that it really had, now that it has ended.
+    fn protection(&self) -> (Protection, Option<Exposure>) {
+        match self.lease.as_ref().map(|(lease, _)| lease.reach()) {
+            None => (self.protection, None),
+            Some(Reach::Process) => (Protection::Local, None),
+            Some(Reach::Fleet) => (Protection::Protected, None),
+            Some(Reach::Exposed(reason)) => (Protection::Exposed, Some(reason)),
+        }
+    }
+
+    fn settle_by(&mut self, result: &Result<Answered, ForwardError>) -> bool {
         let outcome = match result {
             Ok(answered) => outcome_of(&answered.answer),
             // Nothing was sent.
@@ -81,7 +107,7 @@ impl Update {
             // Part of the message may have been enough for the app to act on.
             Err(ForwardError::Unanswered(_) | ForwardError::Client(_)) => Outcome::Unknown,
         };
-        self.settle(outcome);
+        self.settle(outcome)
     }
 }
 
@@ -113,29 +139,35 @@ impl Drop for Update {
 }
 
 enum Sent {
-    Ended(Result<Answered, ForwardError>),
+    /// And whether it was exposed.
+    Ended(Result<Answered, ForwardError>, bool),
     /// Certain to be unsent: another connection may take it.
     Again(Box<Request<RequestBody>>, Update),
 }
 
-/// Sends an update and waits for the head of its answer. Dropping the future gives the call up only as long as nothing was
-/// sent.
+/// Sends an update and waits for the head of its answer; tells whether it was exposed. Dropping the future gives the call
+/// up only as long as nothing was sent.
 pub(super) async fn send(
     worker: &Rc<Worker>,
     pool: &Rc<Pool>,
     mut request: Box<Request<RequestBody>>,
     mut update: Update,
-) -> Result<Answered, ForwardError> {
+) -> (Result<Answered, ProxyError>, bool) {
     let mut attempts = Attempts::new(pool);
     loop {
         let link = match attempts.link().await {
             Ok(link) => link,
             Err(error) => {
                 let result = Err(ForwardError::Connect(error));
-                update.settle_by(&result);
-                return result;
+                let exposed = update.settle_by(&result);
+                return (result.map_err(ProxyError::from), exposed);
             }
         };
+        // This process may have stood still, or connecting took long: a lease that runs out under the call protects nothing.
+        if update.lease.as_ref().is_some_and(|(lease, _)| !lease.covers_a_call()) {
+            let exposed = update.settle(Outcome::Rejected);
+            return (Err(LeaseError::RanOut.into()), exposed);
+        }
         let flag = update.flag;
         let pool = Rc::clone(pool);
         let call = async move {
@@ -154,12 +186,12 @@ pub(super) async fn send(
                     Ok(Answered { waited: answered.waited + update.waited, ..answered })
                 }
             };
-            update.settle_by(&result);
-            Sent::Ended(result)
+            let exposed = update.settle_by(&result);
+            Sent::Ended(result, exposed)
         };
         let call = OutlivesClient { worker: Rc::clone(worker), flag, call: Some(Box::pin(call)) };
         match call.await {
-            Sent::Ended(result) => return result,
+            Sent::Ended(result, exposed) => return (result.map_err(ProxyError::from), exposed),
             Sent::Again(unsent, again) => (request, update) = (unsent, again),
         }
     }

@@ -58,7 +58,9 @@ pub(crate) struct Told {
     /// Of a call that an upstream answered: its time there, and what it waited for before: its body, its entity, a connection.
     pub(crate) elsewhere: Option<Duration>,
     /// Decided by flags that may be old.
-    pub(crate) degraded: bool,
+    pub(crate) stale_flags: bool,
+    /// It was refused, or ran with a weaker guarantee, as the store was gone.
+    pub(crate) without_store: bool,
     /// It matched a route, and its method does more than read.
     pub(crate) is_update: bool,
     overhead: Option<Duration>,
@@ -73,7 +75,8 @@ impl Told {
             route: None,
             path: None,
             elsewhere: None,
-            degraded: false,
+            stale_flags: false,
+            without_store: false,
             is_update: false,
             overhead: None,
             code: None,
@@ -90,7 +93,7 @@ impl Told {
     ) {
         self.route = Some(route);
         self.path = Some(path);
-        self.degraded = freshness != Freshness::Live;
+        self.stale_flags = freshness != Freshness::Live;
         self.is_update = changes;
     }
 

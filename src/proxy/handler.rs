@@ -107,7 +107,7 @@ async fn serve(
     pace(&mut request, expects_continue).await?;
 
     let answered = match &plan {
-        Some((plan, _)) => paths::serve(worker, plan, request).await?,
+        Some((plan, _)) => paths::serve(worker, plan, request, told).await?,
         None => forward(&worker.legacy, request).await.map_err(ProxyError::from)?,
     };
     told.elsewhere = Some(answered.elapsed + answered.waited);
@@ -280,8 +280,14 @@ fn mark(worker: &Worker, response: &mut Response<ResponseBody>, told: &Told) {
     if told.is_update && error::leaves_outcome_open(status) {
         headers.insert(error::OUTCOME, HeaderValue::from_static("unknown"));
     }
-    if told.degraded {
-        headers.insert(INTERLOCK_DEGRADED, HeaderValue::from_static("stale-flags"));
+    let degraded = match (told.without_store, told.stale_flags) {
+        (false, false) => None,
+        (false, true) => Some("stale-flags"),
+        (true, false) => Some("store-unavailable"),
+        (true, true) => Some("store-unavailable, stale-flags"),
+    };
+    if let Some(degraded) = degraded {
+        headers.insert(INTERLOCK_DEGRADED, HeaderValue::from_static(degraded));
     }
     if worker.draining.get() && !error::switches(status) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -12,7 +12,7 @@
 //! [`worker`] is what one thread has for all that.
 
 pub(crate) mod body;
-mod call;
+pub(crate) mod call;
 pub(crate) mod error;
 mod facts;
 pub(crate) mod forward;

@@ -18,7 +18,7 @@ use crate::domain::decision::Freshness;
 use crate::domain::flag::{FlagState, Path};
 use crate::domain::route::{RouteSpec, Router};
 use crate::domain::source::Source;
-use crate::lease::LocalLeases;
+use crate::lease::SidecarLeases;
 use crate::store::{FlagStore, SnapshotReader};
 use crate::telemetry::{FlagIndex, RouteIndex, Telemetry};
 
@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     pub(crate) routes: Vec<(usize, usize)>,
     pub(crate) flag_names: Vec<HeaderValue>,
     pub(crate) store: FlagStore,
-    pub(crate) leases: LocalLeases,
+    pub(crate) leases: SidecarLeases,
     pub(crate) telemetry: Telemetry,
     /// Client connections open at present.
     pub(crate) connections: AtomicUsize,
@@ -42,7 +42,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, store: FlagStore, telemetry: Telemetry) -> Arc<Self> {
+    pub(crate) fn new(
+        config: Config,
+        store: FlagStore,
+        leases: SidecarLeases,
+        telemetry: Telemetry,
+    ) -> Arc<Self> {
         let places = || {
             let flags = config.flags.iter().enumerate();
             flags.flat_map(|(flag, spec)| (0..spec.routes.len()).map(move |route| (flag, route)))
@@ -60,7 +65,7 @@ impl Shared {
             routes: places().collect(),
             flag_names: flag_names.collect(),
             store,
-            leases: LocalLeases::new(),
+            leases,
             telemetry,
             connections: AtomicUsize::new(0),
             abandoned: AtomicUsize::new(0),
