@@ -4,6 +4,7 @@
 //! plane ends last, so that the drain can be watched.
 
 mod flags;
+mod store;
 
 use std::future::poll_fn;
 use std::io;
@@ -16,24 +17,25 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::thread::JoinHandle;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
+use self::store::{Fleet, StoreThread};
 use crate::admin::auth::{Tokens, TokensError};
 use crate::admin::health::Health;
-use crate::admin::{self, AdminState, HostPolicy, MetricsPage, OnChange};
+use crate::admin::{self, AdminState, Changes, HostPolicy, MetricsPage, OnChange};
 use crate::config::{self, Config, Loaded};
-use crate::domain::decision::Freshness;
+use crate::lease::{LocalLeases, SidecarLeases};
 use crate::net::{self, BoundListener, TcpListener};
 use crate::proxy::server;
 use crate::proxy::worker::{Shared, Worker};
 use crate::store::StoreError;
 use crate::telemetry::events::{
-    ConfigWarning, DrainFinished, DrainStarted, FlagChanged, FlagsLoaded, FreshnessChanged,
-    SidecarStarted, WorkerPanicked,
+    ConfigWarning, DrainFinished, DrainStarted, SidecarStarted, WorkerPanicked,
 };
-use crate::telemetry::{FlagIndex, Telemetry, Topology, logging};
+use crate::telemetry::{Telemetry, Topology, logging};
 
 /// How often what nobody waits for is looked after on the admin thread.
 const UPKEEP_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
@@ -76,6 +78,8 @@ pub struct Sidecar {
     shared: Arc<Shared>,
     drain: watch::Sender<bool>,
     workers: Vec<Running>,
+    /// Where a fleet has a store.
+    store: Option<StoreThread>,
     admin: Option<(oneshot::Sender<()>, Running)>,
 }
 
@@ -87,8 +91,10 @@ struct Running {
 
 impl Running {
     async fn end(self) {
-        // Dropped without a word when the thread's body ends, so joining it doesn't block.
-        self.ended.await.ok();
+        // Dropped without a word when the thread's body ends, so joining it doesn't block. It may have been seen to end.
+        if !self.ended.is_terminated() {
+            self.ended.await.ok();
+        }
         self.thread.join().ok();
     }
 }
@@ -103,13 +109,22 @@ impl Sidecar {
         let store = flags::open_store(&config, &telemetry)?;
         let tokens = config.admin.tokens_file.as_deref().map(read_tokens).transpose()?;
         let listeners = bind_workers(&config)?;
+        let fleet = match &config.store.redis {
+            None => None,
+            Some(redis) => Some(StoreThread::start(&config, redis, &store, &telemetry).await?),
+        };
+        let (store_thread, fleet) = fleet.unzip();
         let listen_addr = local_addr(listeners.first(), config.proxy.listen);
         let admin_listener = bind("admin.listen", config.admin.listen, false)?;
         let admin_addr = local_addr(Some(&admin_listener), config.admin.listen);
 
         let health = Arc::new(Health::new(config.proxy.workers, &[]));
-        let shared = Shared::new(config, store, telemetry.clone());
-        let state = admin_state(&shared, &health, tokens, admin_addr);
+        let leases = match &fleet {
+            None => SidecarLeases::Local(LocalLeases::new()),
+            Some(fleet) => fleet.leases.clone(),
+        };
+        let shared = Shared::new(config, store, leases, telemetry.clone());
+        let state = admin_state(&shared, &health, tokens, admin_addr, fleet);
         let (stop_admin, admin) = spawn_admin(state, admin_listener, telemetry.clone())?;
         let (drain, _) = watch::channel(false);
         let mut workers = Vec::with_capacity(listeners.len());
@@ -119,7 +134,17 @@ impl Sidecar {
         SidecarStarted { proxy: listen_addr, admin: admin_addr, workers: workers.len() }
             .emit(&telemetry);
         let admin = Some((stop_admin, admin));
-        Ok(Self { listen_addr, admin_addr, health, telemetry, shared, drain, workers, admin })
+        Ok(Self {
+            listen_addr,
+            admin_addr,
+            health,
+            telemetry,
+            shared,
+            drain,
+            workers,
+            store: store_thread,
+            admin,
+        })
     }
 
     /// Where clients connect; the real port where 0 was configured.
@@ -143,17 +168,21 @@ impl Sidecar {
         }
         let abandoned = self.shared.abandoned.load(Relaxed);
         DrainFinished { abandoned }.emit(&self.telemetry);
+        if let Some(store) = self.store.take() {
+            store.end().await;
+        }
         if let Some((stop, admin)) = self.admin.take() {
             drop(stop);
             admin.end().await;
         }
     }
 
-    /// Completes when a worker has died, which none ever should.
+    /// Completes when a worker or the store's thread has died, which none ever should.
     async fn worker_died(&mut self) {
         poll_fn(|cx| {
-            let mut workers = self.workers.iter_mut();
-            match workers.any(|worker| Pin::new(&mut worker.ended).poll(cx).is_ready()) {
+            let store = self.store.iter_mut().map(StoreThread::running);
+            let mut threads = self.workers.iter_mut().chain(store);
+            match threads.any(|thread| Pin::new(&mut thread.ended).poll(cx).is_ready()) {
                 true => Poll::Ready(()),
                 false => Poll::Pending,
             }
@@ -255,21 +284,23 @@ fn admin_state(
     health: &Arc<Health>,
     tokens: Option<Tokens>,
     address: SocketAddr,
+    fleet: Option<Fleet>,
 ) -> AdminState {
     let telemetry = shared.telemetry.clone();
     let content_type = telemetry.content_type();
-    let names: Vec<String> = shared.config.flags.iter().map(|flag| flag.name.clone()).collect();
-    let on_change = {
-        let telemetry = telemetry.clone();
-        OnChange::new(move |name, from, to| {
-            let index = (0..).zip(&names).find(|(_, known)| *known == name);
-            if let Some((index, _)) = index {
-                FlagChanged { flag: FlagIndex(index), from, to }.emit(&telemetry);
-                // A change that was written down makes the flags live again, whatever the start found.
-                FreshnessChanged { state: Freshness::Live }.emit(&telemetry);
-                FlagsLoaded { at_ms: to.changed_at_ms }.emit(&telemetry);
-            }
-        })
+    let (changes, view) = match fleet {
+        Some(fleet) => (Changes::Fleet(fleet.flags), fleet.view),
+        None => {
+            let tell = flags::tell_of_own_changes(&shared.store, &telemetry);
+            let (me, flags) = (store::identity(), shared.store.clone());
+            let alone = Arc::new(ArcSwap::from_pointee(store::alone(&me, &flags)));
+            let view = Arc::clone(&alone);
+            let on_change = OnChange::new(move |name, from, to| {
+                tell(name, from, to);
+                alone.store(Arc::new(store::alone(&me, &flags)));
+            });
+            (Changes::Local(on_change), view)
+        }
     };
     AdminState {
         store: shared.store.clone(),
@@ -277,7 +308,8 @@ fn admin_state(
         metrics: MetricsPage { render: Box::new(move || telemetry.render()), content_type },
         tokens,
         hosts: HostPolicy::for_listener(address),
-        on_change,
+        changes,
+        fleet: view,
     }
 }
 

@@ -7,8 +7,14 @@
 //! - `proxy`: the data plane. A request's life is told in `proxy/handler.rs`, in one function.
 //! - [`domain`]: the pure core. Which path a call takes, and why, is decided in `domain/decision.rs`; which calls a flag is
 //!   about, in `domain/route.rs`; what an operator can change, in `domain/flag.rs`.
-//! - `paths`: what serves a call once it is decided; [`lease`]: the right to update one entity.
-//! - [`store`]: the flags of this process and their history; [`admin`]: the plane on which they are read and flipped.
+//! - `paths`: what serves a call once it is decided; [`lease`]: the right to update one entity, from this process alone
+//!   (`lease/local.rs`) or from the whole fleet's Redis (`lease/fleet`: a FIFO queue in scripts, a desk on the store's thread).
+//! - [`store`]: the flags and their history, of this process (`store/file.rs`) or shared by a fleet (`store/sync.rs` follows
+//!   the Redis; `store/adopt.rs` rules on what it says); [`admin`]: the plane on which they are read and flipped.
+//! - `fleet`: who is there, which Redis this is, and whether leases are granted (`fleet/gate.rs`). When they may be again
+//!   after the Redis was lost is decided in `domain/recovery.rs`.
+//! - `remote`: the Redis itself, found, spoken to, supervised, and known to be gone. `app/store.rs` is the thread on which all
+//!   of that lives.
 //! - [`config`]: what was written, validated; [`telemetry`]: every metric, label and log line.
 //! - [`demo`]: the bundled racy app, its load, and a scripted rollout.
 //! - [`net`] and [`clock`]: the only places that open sockets of the data plane and read time.
@@ -16,11 +22,15 @@
 //! # What always holds
 //!
 //! 1. The same flag state and the same entity give the same path, whatever route the call came by and whatever its spelling.
-//! 2. A decision is made from memory: no request waits for a store.
+//! 2. A decision is made from memory. A call that needs the fleet's lease asks the store for it, and waits `store.timeout` at
+//!    most for each answer; a store that is known to be gone is not asked.
 //! 3. Nothing is sent twice unless not a byte of it had left before, and nothing is run on another path after it was sent.
 //! 4. An update that was sent runs to its end, whoever still waits for it; while its outcome is unknown its entity stays leased.
+//!    A lease outlasts its call and whatever that call may still write, and is granted from a store that came back only when
+//!    nothing from before can write any more.
 //! 5. A message that broke off on one side never looks whole on the other.
 //! 6. Every weaker guarantee has a name, and shows in a header, a metric or a log line.
+//! 7. Losing the store changes no flag, and a store that forgot takes no flag back to an earlier version.
 
 pub mod cli;
 
@@ -32,7 +42,11 @@ mod paths;
 
 pub mod lease;
 
+pub mod fleet;
+
 pub mod store;
+
+mod remote;
 
 pub mod admin;
 

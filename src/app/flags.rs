@@ -1,13 +1,15 @@
-//! Opening the flags at the start, and telling what was found.
+//! Opening the flags at the start, telling what was found, and telling of changes.
 
 use std::path::Path;
 
 use crate::clock;
 use crate::config::{Config, FixedConfig, FlagConfig};
 use crate::domain::decision::Freshness;
-use crate::domain::flag::Strategy;
+use crate::domain::flag::{FlagState, Strategy};
 use crate::store::{FlagSeed, FlagStore, LoadReport, LoadSource, StoreError};
-use crate::telemetry::events::{FlagRead, FlagsLoaded, FlagsRejected, FreshnessChanged};
+use crate::telemetry::events::{
+    FlagChanged, FlagRead, FlagsLoaded, FlagsRejected, FreshnessChanged,
+};
 use crate::telemetry::labels::FlagsError;
 use crate::telemetry::{FlagIndex, Telemetry};
 
@@ -26,9 +28,40 @@ fn seed(flag: &FlagConfig) -> FlagSeed {
 
 pub(super) fn open_store(config: &Config, telemetry: &Telemetry) -> Result<FlagStore, StoreError> {
     let seeds: Vec<FlagSeed> = config.flags.iter().map(seed).collect();
-    let (store, report) = FlagStore::new(&seeds, config.store.snapshot.clone())?;
+    let snapshot = config.store.snapshot.clone();
+    let (store, report) = match config.store.redis {
+        None => FlagStore::new(&seeds, snapshot)?,
+        Some(_) => FlagStore::of_fleet(&seeds, snapshot)?,
+    };
     tell(&store, &report, telemetry);
     Ok(store)
+}
+
+/// Tells of a flag's change, whoever made it.
+pub(super) fn tell_of_changes(
+    store: &FlagStore,
+    telemetry: &Telemetry,
+) -> impl Fn(&str, &FlagState, &FlagState) + Send + Sync + use<> {
+    let (store, telemetry) = (store.clone(), telemetry.clone());
+    move |name, from, to| {
+        if let Some(index) = store.index_of(name).and_then(|index| u16::try_from(index).ok()) {
+            FlagChanged { flag: FlagIndex(index), from, to }.emit(&telemetry);
+        }
+    }
+}
+
+/// Tells of a change that was made in this process: one that was written down makes the flags live again, whatever the
+/// start found.
+pub(super) fn tell_of_own_changes(
+    store: &FlagStore,
+    telemetry: &Telemetry,
+) -> impl Fn(&str, &FlagState, &FlagState) + Send + Sync + use<> {
+    let (tell, telemetry) = (tell_of_changes(store, telemetry), telemetry.clone());
+    move |name, from, to| {
+        tell(name, from, to);
+        FreshnessChanged { state: Freshness::Live }.emit(&telemetry);
+        FlagsLoaded { at_ms: to.changed_at_ms }.emit(&telemetry);
+    }
 }
 
 fn tell(store: &FlagStore, report: &LoadReport, telemetry: &Telemetry) {
@@ -45,7 +78,7 @@ fn tell(store: &FlagStore, report: &LoadReport, telemetry: &Telemetry) {
     if let LoadSource::Rejected { why, .. } = &report.source {
         FlagsRejected { reason: FlagsError::Parse, origin, error: why }.emit(telemetry);
     }
-    if snapshot.freshness != Freshness::Live {
+    if matches!(report.source, LoadSource::Rejected { .. } | LoadSource::RejectedEarlier { .. }) {
         tracing::error!(event = "flags_not_restored", "{report}");
     }
     if let Some(error) = &report.unwritable {

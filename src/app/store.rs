@@ -1,0 +1,291 @@
+//! The store's thread: all that speaks to the fleet's Redis, and how it starts and ends.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
+
+use super::{Running, StartError, spawn};
+use crate::clock;
+use crate::config::{self, Config, RedisConfig};
+use crate::domain::flag::OnStoreLoss;
+use crate::fleet::gate::{Gate, Standing, changes_by};
+use crate::fleet::session::{Calls, Identity, Session};
+use crate::fleet::{Contact, FleetView, Keys, SidecarView};
+use crate::lease::{self, Desk, Errand, FleetLeases, SidecarLeases, StoreTerms};
+use crate::remote::{Pushed, Remote};
+use crate::store::{FlagStore, FlagSync, FleetFlags, FleetRequests};
+use crate::telemetry::events::StoreConfigured;
+use crate::telemetry::labels::LeaseGate;
+use crate::telemetry::{FlagIndex, Telemetry, VERSION};
+
+/// The longest that a start waits for the store to be joined or found gone; then it goes on, and is told of either later.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest that a shutdown waits for leases to be given back and for leaving the fleet.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The most of a host's name that is taken into a sidecar's id, in characters: DNS allows a label of 63.
+const MAX_HOST_NAME: usize = 63;
+
+/// The store's thread, while it runs.
+pub(super) struct StoreThread {
+    running: Running,
+    stop: oneshot::Sender<()>,
+}
+
+/// What the other threads have of it.
+pub(super) struct Fleet {
+    pub(super) leases: SidecarLeases,
+    pub(super) flags: FleetFlags,
+    pub(super) view: Arc<ArcSwap<FleetView>>,
+}
+
+/// What the thread starts with.
+struct Parts {
+    redis: RedisConfig,
+    me: Identity,
+    gate: Gate,
+    quarantine: Duration,
+    flags: FlagStore,
+    requests: FleetRequests,
+    applied: watch::Receiver<Option<u64>>,
+    errands: mpsc::UnboundedReceiver<Errand>,
+    /// Where the errands come from.
+    close: mpsc::UnboundedSender<Errand>,
+    view: Arc<ArcSwap<FleetView>>,
+    telemetry: Telemetry,
+}
+
+impl StoreThread {
+    /// Starts it; returns when the fleet was joined, or the store found gone.
+    pub(super) async fn start(
+        config: &Config,
+        redis: &RedisConfig,
+        flags: &FlagStore,
+        telemetry: &Telemetry,
+    ) -> Result<(Self, Fleet), StartError> {
+        StoreConfigured.emit(telemetry);
+        let gate = Gate::new();
+        let (desk, errands) = mpsc::unbounded_channel();
+        let leases = FleetLeases::new(gate.clone(), redis.timeout, desk.clone());
+        let (fleet_flags, requests) = FleetFlags::new();
+        let view = Arc::<ArcSwap<FleetView>>::default();
+        let parts = Parts {
+            redis: redis.clone(),
+            me: identity(),
+            gate: gate.clone(),
+            quarantine: quarantine(config),
+            flags: flags.clone(),
+            requests,
+            applied: fleet_flags.applied(),
+            errands,
+            close: desk.clone(),
+            view: Arc::clone(&view),
+            telemetry: telemetry.clone(),
+        };
+        let (stop, stopped) = oneshot::channel();
+        let running = spawn("store".to_owned(), move || {
+            // It belongs to the thread that makes it.
+            let runtime =
+                Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+            match runtime {
+                Ok(runtime) => runtime.block_on(serve(parts, stopped)),
+                Err(error) => tracing::error!(%error, "the store's thread gets no runtime"),
+            }
+        })?;
+        settled(&gate, fleet_flags.applied()).await;
+        let fleet = Fleet { leases: SidecarLeases::Fleet(leases), flags: fleet_flags, view };
+        Ok((Self { running, stop }, fleet))
+    }
+
+    /// The thread itself.
+    pub(super) fn running(&mut self) -> &mut Running {
+        &mut self.running
+    }
+
+    /// Gives back what is held, leaves the fleet, and ends.
+    pub(super) async fn end(self) {
+        drop(self.stop);
+        self.running.end().await;
+    }
+}
+
+/// Until leases are granted and the flags were read, or the store is found gone.
+async fn settled(gate: &Gate, mut applied: watch::Receiver<Option<u64>>) {
+    let deadline = clock::now() + START_TIMEOUT;
+    let mut changes = gate.watch();
+    while matches!(*gate.standing(), Standing::Rallying(_) | Standing::Draining) {
+        if !changes_by(&mut changes, deadline).await {
+            return;
+        }
+    }
+    if matches!(*gate.standing(), Standing::Open(_)) {
+        let read = applied.wait_for(Option::is_some);
+        // Past it the flags are those of the snapshot or the configuration, and say so.
+        drop(tokio::time::timeout_at(deadline, read).await);
+    }
+}
+
+/// The longest that any call under a lease may go on and still write.
+fn quarantine(config: &Config) -> Duration {
+    let terms = StoreTerms {
+        connect: config.legacy.connect_timeout,
+        call: config.legacy.timeout,
+        patience: Duration::ZERO,
+        loss: OnStoreLoss::default(),
+        flag: FlagIndex(0),
+    };
+    lease::quarantine(&terms, config.legacy.settle_after_timeout)
+}
+
+/// The host's name, which in Kubernetes is the pod's, and something that no other process has.
+pub(super) fn identity() -> Identity {
+    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let host: String = config::host_name().chars().filter(plain).take(MAX_HOST_NAME).collect();
+    let host = if host.is_empty() { "sidecar" } else { host.as_str() };
+    let id = format!("{host}-{:06x}", fastrand::u32(..1 << 24));
+    Identity { id, started_ms: clock::wall_ms() }
+}
+
+async fn serve(parts: Parts, stopped: oneshot::Receiver<()>) {
+    let keys = Keys::new(&parts.redis.prefix);
+    let my_grants = format!("{}{}", keys.grants(), parts.me.id);
+    let channels = vec![keys.changes(), keys.roll_call(), my_grants.clone()];
+    let (push, pushed) = mpsc::unbounded_channel();
+    let remote = Remote::open(parts.redis.clone(), channels, push, parts.telemetry.clone());
+
+    let (beat, beats) = mpsc::unbounded_channel();
+    let desk = Desk::new(
+        parts.me.id.clone(),
+        remote.clone(),
+        keys.clone(),
+        parts.gate.clone(),
+        beat.clone(),
+        parts.telemetry.clone(),
+    );
+    let (to_flags, flags_pushed) = mpsc::unbounded_channel();
+    let routes =
+        Routes { grants: my_grants, roll_call: keys.roll_call(), beat: beat.clone(), to_flags };
+    // None of them ever ends by itself: one that did would leave the others to go on as if nothing had happened.
+    let mut tasks = JoinSet::new();
+    let endless = [
+        tasks.spawn_local(spread(pushed, desk.clone(), routes)),
+        tasks.spawn_local(beat_when_applied(parts.applied.clone(), beat)),
+    ];
+    let close = parts.close.clone();
+    let leave = take_part(parts, remote, keys, &desk, (beats, flags_pushed), &mut tasks);
+    tokio::select! {
+        biased;
+        // Dropped or told, it is the same.
+        _ = stopped => {}
+        _ = tasks.join_next() => {
+            tracing::error!(event = "store_task_ended", "a part of the store's thread ended: please report this");
+            return;
+        }
+    }
+    // Past the times given, what is held runs out, and the register forgets this sidecar.
+    drop(close.send(Errand::Close));
+    drop(timeout(END_TIMEOUT, tasks.join_next()).await);
+    let (told, left) = oneshot::channel();
+    if leave.send(told).is_ok() {
+        drop(timeout(END_TIMEOUT, left).await);
+    }
+    endless.iter().for_each(AbortHandle::abort);
+    // What was last known of the flags reaches the disk.
+    drop(timeout(END_TIMEOUT, async { while tasks.join_next().await.is_some() {} }).await);
+}
+
+/// Sets the session, the flags and the desk to work; gives what tells the session to leave.
+fn take_part(
+    parts: Parts,
+    remote: Remote,
+    keys: Keys,
+    desk: &Desk,
+    (beats, pushed): (mpsc::UnboundedReceiver<()>, mpsc::UnboundedReceiver<Pushed>),
+    tasks: &mut JoinSet<()>,
+) -> oneshot::Sender<oneshot::Sender<()>> {
+    let Parts { me, gate, quarantine, flags, view, telemetry, .. } = parts;
+    let (contact, contacts) = watch::channel(Contact::default());
+    let session = Session {
+        me,
+        remote: remote.clone(),
+        keys: keys.clone(),
+        gate,
+        quarantine,
+        versions: {
+            let flags = flags.clone();
+            Box::new(move || versions(&flags))
+        },
+        contact,
+        fleet: view,
+        telemetry: telemetry.clone(),
+    };
+    let (leave, leaving) = oneshot::channel();
+    tasks.spawn_local(session.run(Calls { beat: beats, leave: leaving }));
+    let on_change = super::flags::tell_of_changes(&flags, &telemetry);
+    let sync = FlagSync::new(remote, keys, flags, telemetry, parts.requests, on_change);
+    tasks.spawn_local(sync.run(contacts, pushed));
+    let desk = desk.clone();
+    tasks.spawn_local(async move { desk.run(parts.errands).await });
+    leave
+}
+
+/// Whom pushed messages are for.
+struct Routes {
+    grants: String,
+    roll_call: String,
+    beat: mpsc::UnboundedSender<()>,
+    to_flags: mpsc::UnboundedSender<Pushed>,
+}
+
+async fn spread(mut pushed: mpsc::UnboundedReceiver<Pushed>, desk: Desk, routes: Routes) {
+    while let Some(message) = pushed.recv().await {
+        match &message {
+            Pushed::Message { channel, .. } if *channel == routes.grants => desk.pushed(&message),
+            Pushed::Message { channel, .. } if *channel == routes.roll_call => {
+                routes.beat.send(()).ok();
+            }
+            Pushed::Message { .. } | Pushed::Subscribed => {
+                routes.to_flags.send(message).ok();
+            }
+        }
+    }
+}
+
+/// The fleet learns at once which versions are applied here.
+async fn beat_when_applied(
+    mut applied: watch::Receiver<Option<u64>>,
+    beat: mpsc::UnboundedSender<()>,
+) {
+    while applied.changed().await.is_ok() {
+        if beat.send(()).is_err() {
+            return;
+        }
+    }
+}
+
+fn versions(flags: &FlagStore) -> BTreeMap<String, u64> {
+    let snapshot = flags.snapshot();
+    let flags = flags.seeds().iter().zip(&snapshot.states);
+    flags.map(|(seed, state)| (seed.name.clone(), state.version)).collect()
+}
+
+/// The fleet of a sidecar without a store.
+pub(super) fn alone(me: &Identity, flags: &FlagStore) -> FleetView {
+    let sidecar = SidecarView {
+        id: me.id.clone(),
+        this: true,
+        build: VERSION.to_owned(),
+        started_ms: me.started_ms,
+        silent_ms: 0,
+        leases: LeaseGate::Local,
+        flags: versions(flags),
+    };
+    FleetView { sidecars: vec![sidecar], at_ms: clock::wall_ms() }
+}
