@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{DONE, FAILED, Output, output};
+use super::{DONE, FAILED, Output, REFUSED, output};
+use crate::config::{StoreUrl, StoreUrlFault, mask_url};
 use crate::demo::journey::JourneyOptions;
 use crate::demo::plan::journey_ids;
 use crate::demo::screen::Screen;
@@ -19,7 +20,7 @@ const MAX_WINDOW: Duration = Duration::from_secs(10);
 
 /// See updates get lost, and stop getting lost.
 ///
-/// Starts a small legacy journey service whose updates race, and a sidecar in front of it. On each journey 20 segment
+/// Starts a small legacy journey service whose updates race, and a sidecar in front of it, or several of both. On each journey 20 segment
 /// updates and one of the journey's own status arrive at once; each is answered with 200. The flag `journey-updates` is
 /// stepped 0, 10, 50, 100 and 0 %, and after each step the documents are read: an acknowledged update that isn't there
 /// is lost. Everything listens on loopback only.
@@ -28,20 +29,24 @@ const MAX_WINDOW: Duration = Duration::from_secs(10);
 Examples:
   interlock demo                       the script, then a gentle load until Ctrl-C: flip the flag by hand
   interlock demo --once                the script, exit code 0 only where it proved its point
-  interlock demo --once --replicas 2   why leases in one process protect one replica only
+  interlock demo --once --replicas 3   why leases in each sidecar protect one replica only
+  interlock demo --once --replicas 3 --redis redis://127.0.0.1:6379
+                                       the same with leases and flags that all sidecars share
   interlock demo --serve 127.0.0.1:5000 --redis redis://127.0.0.1:6379
                                        only the legacy service, to put `interlock run` in front of it
 
 Exit codes: 0 done, 1 failed or not proved, 2 bad usage.")]
 pub(super) struct DemoArgs {
-    /// Keep the journeys in this Redis instead of in this process. Overwrites the keys journey:J0001 and so on.
+    /// Keep the journeys in this Redis instead of in this process, and let the sidecars share flags and leases there.
+    /// Overwrites the keys journey:J0001 and so on, and deletes its others at the end.
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
     /// Run the script once, within 40 s. Exit code 0 only where updates were lost at 0 %, and at 100 % none was lost
     /// and none failed.
     #[arg(long)]
     once: bool,
-    /// Journey services, each with a sidecar beside it; all work on the same journeys. 1 to 16.
+    /// Journey services, each with a sidecar beside it; all work on the same journeys. 1 to 16. More than one needs --redis
+    /// to be protected.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
     replicas: u16,
     /// Journeys to work on, 1 to 100. Each takes up to 84 open files (see `ulimit -n`).
@@ -89,27 +94,45 @@ fn window(text: &str) -> Result<Duration, WindowError> {
     if window > MAX_WINDOW { Err(WindowError::TooLong) } else { Ok(window) }
 }
 
+/// Why a text is no Redis.
+#[derive(Debug, thiserror::Error)]
+#[error("interlock: --redis {url}: {fault}")]
+struct RedisError {
+    /// As given, what may be a password masked.
+    url: String,
+    fault: StoreUrlFault,
+}
+
+/// Not a parser of the argument: those repeat what they were given, password and all.
+fn redis(url: &str) -> Result<StoreUrl, RedisError> {
+    url.parse().map_err(|fault| RedisError { url: mask_url(url), fault })
+}
+
 /// Runs `interlock demo`.
 pub(super) async fn run(args: DemoArgs) -> ExitCode {
-    match Box::pin(dispatch(args)).await {
+    let redis = match args.redis.as_deref().map(redis).transpose() {
+        Ok(redis) => redis,
+        Err(error) => return output::stderr(error, REFUSED),
+    };
+    match Box::pin(dispatch(args, redis)).await {
         Ok(Ending::Done) => ExitCode::from(DONE),
         Ok(Ending::NotProved | Ending::CutShort) => ExitCode::from(FAILED),
         Err(error) => output::failed(error),
     }
 }
 
-async fn dispatch(args: DemoArgs) -> Result<Ending, DemoError> {
+async fn dispatch(args: DemoArgs, redis: Option<StoreUrl>) -> Result<Ending, DemoError> {
     let mut screen = Screen::stdout();
     if let Some(listen) = args.serve {
         let journeys = journey_ids(args.journeys);
-        let store = script::open_store(args.redis.as_deref(), &journeys).await?;
+        let store = script::open_store(redis.as_ref(), &journeys).await?;
         let options =
             JourneyOptions { listen, store, window: args.window, update_log: args.update_log };
         serve::run(options, &journeys, &mut screen, stop_signal()).await?;
         return Ok(Ending::Done);
     }
     let options = DemoOptions {
-        redis: args.redis,
+        redis,
         replicas: args.replicas,
         journeys: args.journeys,
         rounds: usize::from(args.rounds),
@@ -182,6 +205,18 @@ mod tests {
         let error = parse("--serve 5000").unwrap_err().to_string();
 
         assert!(error.contains("such as 127.0.0.1:5000"), "{error}");
+    }
+
+    #[test]
+    fn a_redis_that_is_none_is_named_without_its_password() {
+        let check = |url: &str, part: &str| {
+            let error = redis(url).unwrap_err().to_string();
+            assert!(error.contains(part) && !error.contains("secret"), "{error}");
+        };
+
+        check("http://127.0.0.1:6379", "such as \"redis://127.0.0.1:6379\"");
+        check("redis://app:secret", "redis://app:***: its port");
+        check("redis://:sec/secret@r", "redis://:***@r: its user or password");
     }
 
     #[test]

@@ -1,13 +1,10 @@
 //! `interlock flag …` and `interlock explain`: an operator's hands on the flags of a running sidecar.
 
-mod failure;
 mod render;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
-use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,15 +17,12 @@ use tokio::time::sleep;
 use crate::clock;
 use crate::domain::percent::Percent;
 
-use super::Output;
-use super::client::{AdminUrl, Call, Client};
-use failure::{FlagError, WAIT};
+use super::admin::failure::{self, AdminError, WAIT};
+use super::admin::{AdminArgs, get, print};
+use super::client::{Call, Client};
 
 /// Between two looks at a transition that is under way.
 const POLL: Duration = Duration::from_millis(500);
-
-/// The largest token file, in bytes.
-const MAX_TOKEN_BYTES: u64 = 4096;
 
 /// Reads and changes flags.
 #[derive(Debug, Args)]
@@ -65,26 +59,6 @@ pub(super) struct ExplainArgs {
     entity: String,
     #[command(flatten)]
     admin: AdminArgs,
-}
-
-/// Which admin plane to speak to, and how to print what it says.
-#[derive(Debug, Args)]
-pub(super) struct AdminArgs {
-    /// The sidecar's admin plane
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "INTERLOCK_ADMIN",
-        default_value = "http://127.0.0.1:9901"
-    )]
-    admin: AdminUrl,
-    /// A file that holds the bearer token
-    #[arg(long, global = true, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-    /// How to print
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Output,
 }
 
 #[derive(Debug, Subcommand)]
@@ -172,7 +146,7 @@ pub(super) async fn explain(args: ExplainArgs) -> ExitCode {
     failure::told(Box::pin(execute_explain(args, &mut io::stdout())).await, format)
 }
 
-async fn execute(args: FlagArgs, out: &mut impl Write) -> Result<(), FlagError> {
+async fn execute(args: FlagArgs, out: &mut impl Write) -> Result<(), AdminError> {
     let FlagArgs { command, admin } = args;
     let view = command.view();
     let name = command.flag().map(str::to_owned);
@@ -189,7 +163,7 @@ async fn execute(args: FlagArgs, out: &mut impl Write) -> Result<(), FlagError> 
     print(out, admin.output, view, &answer)
 }
 
-async fn execute_explain(args: ExplainArgs, out: &mut impl Write) -> Result<(), FlagError> {
+async fn execute_explain(args: ExplainArgs, out: &mut impl Write) -> Result<(), AdminError> {
     let ExplainArgs { flag, entity, admin } = args;
     let entity = utf8_percent_encode(&entity, NON_ALPHANUMERIC);
     let call = get(format!("{}/explain?entity={entity}", flag_target(&flag)));
@@ -200,26 +174,12 @@ async fn execute_explain(args: ExplainArgs, out: &mut impl Write) -> Result<(), 
     }
 }
 
-fn print(
-    out: &mut impl Write,
-    output: Output,
-    view: impl Fn(&Value) -> String,
-    answer: &Value,
-) -> Result<(), FlagError> {
-    let text = match output {
-        Output::Text => view(answer),
-        Output::Json => format!("{answer:#}\n"),
-    };
-    out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
-}
-
 /// Looks at a flag until its transition is over.
-async fn settled(client: &Client, name: &str, mut flag: Value) -> Result<Value, FlagError> {
+async fn settled(client: &Client, name: &str, mut flag: Value) -> Result<Value, AdminError> {
     let give_up = clock::now() + WAIT;
     while let Some(step) = under_way(&flag) {
         if clock::now() > give_up {
-            return Err(FlagError::NotSettled { step });
+            return Err(AdminError::NotSettled { step });
         }
         sleep(POLL).await;
         flag = client.call(get(flag_target(name))).await?;
@@ -234,30 +194,6 @@ fn under_way(flag: &Value) -> Option<String> {
 
 fn flag_target(name: &str) -> String {
     format!("/api/v1/flags/{}", utf8_percent_encode(name, NON_ALPHANUMERIC))
-}
-
-fn get(target: String) -> Call {
-    Call { method: Method::GET, target, if_version: None, body: None }
-}
-
-impl AdminArgs {
-    fn client(&self) -> Result<Client, FlagError> {
-        let token = self.token_file.as_ref().map(read_token).transpose()?;
-        let bad = || FlagError::BadToken { path: self.token_file.clone().unwrap_or_default() };
-        Client::new(self.admin.clone(), token.as_deref()).ok_or_else(bad)
-    }
-}
-
-fn read_token(path: &PathBuf) -> Result<String, FlagError> {
-    let mut text = String::new();
-    fs::File::open(path)
-        .and_then(|file| file.take(MAX_TOKEN_BYTES).read_to_string(&mut text))
-        .map_err(|source| FlagError::TokenFile { path: path.clone(), source })?;
-    let token = text.trim();
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(FlagError::BadToken { path: path.clone() });
-    }
-    Ok(token.to_owned())
 }
 
 impl FlagCommand {
@@ -299,7 +235,7 @@ impl FlagCommand {
         }
     }
 
-    fn into_call(self) -> Result<Call, FlagError> {
+    fn into_call(self) -> Result<Call, AdminError> {
         match self {
             Self::List => Ok(get("/api/v1/flags".to_owned())),
             Self::Get { name } => Ok(get(flag_target(&name))),
@@ -334,9 +270,9 @@ impl PinTo {
 }
 
 impl ChangeArgs {
-    fn call(self, method: Method, target: String, mut body: Value) -> Result<Call, FlagError> {
+    fn call(self, method: Method, target: String, mut body: Value) -> Result<Call, AdminError> {
         let reason = self.reason.filter(|reason| !reason.trim().is_empty());
-        body["reason"] = Value::String(reason.ok_or(FlagError::NoReason)?);
+        body["reason"] = Value::String(reason.ok_or(AdminError::NoReason)?);
         Ok(Call { method, target, if_version: self.if_version, body: Some(body) })
     }
 }

@@ -1,12 +1,15 @@
 //! The command line: what can be asked for, and who answers.
 
+mod admin;
 mod check;
 mod client;
 mod demo;
 mod flag;
+mod fleet;
 mod output;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -36,7 +39,8 @@ const EXAMPLES: &str = "Examples:
   interlock demo --once                     see updates get lost, and the fix, in half a minute
   interlock check --config interlock.toml   is the configuration right, and what is in effect?
   interlock run --config interlock.toml     serve
-  interlock flag set NAME 25% --reason \"…\" move a quarter of the entities to the fixed path";
+  interlock flag set NAME 25% --reason \"…\" move a quarter of the entities to the fixed path
+  interlock fleet                           who is there, and who has applied what";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -51,6 +55,8 @@ enum Command {
     Flag(flag::FlagArgs),
     /// Tell which path an entity takes, and why
     Explain(flag::ExplainArgs),
+    /// Show the sidecars of the fleet, and who has applied what
+    Fleet(fleet::FleetArgs),
 }
 
 /// The configuration's files, as every command takes them that needs a configuration.
@@ -135,6 +141,7 @@ where
         Command::Demo(args) => wait_for(demo::run(args)),
         Command::Flag(args) => wait_for(flag::run(args)),
         Command::Explain(args) => wait_for(flag::explain(args)),
+        Command::Fleet(args) => wait_for(fleet::run(args)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::CommandFactory;
 
-use super::check::{report, with_tokens};
+use super::check::{report, with_files};
 use super::*;
 use crate::config::load;
 
@@ -99,14 +99,35 @@ fn a_wrong_configuration_is_2_with_every_problem() {
 }
 
 #[test]
-fn a_tokens_file_that_a_start_would_refuse_is_a_problem() {
-    let text = "[legacy]\nurl = \"http://app\"\n[admin]\ntokens_file = \"no-such-tokens.toml\"";
+fn files_that_a_start_could_not_use_are_problems() {
+    let text = "[legacy]\nurl = \"http://app\"\n[admin]\ntokens_file = \"no-such-tokens.toml\"\n\
+                [store]\nurl = \"rediss://r\"\npassword_file = \"no-such-password\"\nca_file = \"/\"";
 
-    let report = report(loaded(text, "tokens").and_then(with_tokens), Output::Text);
+    let report = report(loaded(text, "files").and_then(with_files), Output::Text);
 
     assert_eq!(report.code, REFUSED);
-    let expected = "admin.tokens_file: no-such-tokens.toml: can't be read: ";
-    assert!(report.stderr[0].contains(expected), "{:?}", report.stderr);
+    for expected in [
+        "admin.tokens_file: no-such-tokens.toml: can't be read: ",
+        "store.password_file: no-such-password: can't be read: ",
+        "store.ca_file: /: is no regular file",
+    ] {
+        assert!(report.stderr[0].contains(expected), "{expected} in {:?}", report.stderr);
+    }
+}
+
+#[test]
+fn files_that_are_there_are_not_looked_into() {
+    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let text = format!(
+        "[legacy]\nurl = \"http://app\"\n[store]\nurl = \"redis://r\"\npassword_file = \"{here}\""
+    );
+
+    let report = report(loaded(&text, "there").and_then(with_files), Output::Text);
+
+    assert_eq!(report.code, DONE, "{:?}", report.stderr);
+    let expected =
+        format!("[store]\nurl = \"redis://r:6379\"\ncluster = false\npassword_file = \"{here}\"\n");
+    assert!(report.stdout.contains(&expected), "{}", report.stdout);
 }
 
 #[test]

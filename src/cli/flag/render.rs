@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::cli::text::{one_line, pairs, rows, table, text, word};
+
 /// All flags, a line each.
 pub(super) fn list(answer: &Value) -> String {
     let head = ["FLAG", "PERCENT", "STATE", "STRATEGY", "VERSION", "CHANGED", "BY", "REASON"];
@@ -132,20 +134,6 @@ pub(super) fn explanation(answer: &Value) -> String {
     sentence + &pairs(&facts)
 }
 
-/// A text without anything that a terminal would obey.
-pub(super) fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
-    }
-    line
-}
-
-fn rows(answer: &Value, key: &str, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
-    let items = answer.get(key).and_then(Value::as_array);
-    items.into_iter().flatten().map(row).collect()
-}
-
 fn state(flag: &Value) -> String {
     if is_killed(flag) {
         return "killed".to_owned();
@@ -159,41 +147,6 @@ fn is_killed(flag: &Value) -> bool {
 
 fn percent(value: &Value, key: &str) -> String {
     word(value, key) + "%"
-}
-
-fn word(value: &Value, key: &str) -> String {
-    value.get(key).map_or_else(|| "-".to_owned(), text)
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => one_line(text),
-        Value::Null => "-".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-fn pairs(pairs: &[(&str, String)]) -> String {
-    let width = pairs.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
-    pairs.iter().map(|(key, value)| format!("{key:width$}  {value}\n")).collect()
-}
-
-fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let head: Vec<String> = head.iter().map(|&title| title.to_owned()).collect();
-    let lines: Vec<&Vec<String>> = std::iter::once(&head).chain(rows).collect();
-    let width = |column: usize| {
-        let cells = lines.iter().filter_map(|line| line.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let mut text = String::new();
-    for line in lines {
-        let cells = line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 #[cfg(test)]

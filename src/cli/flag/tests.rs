@@ -1,6 +1,7 @@
 //! The commands, from what is typed to what is sent and printed, against a server that plays the admin plane.
 
 use std::convert::Infallible;
+use std::fs;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::cli::REFUSED;
+use crate::cli::{Output, REFUSED};
 
 #[derive(Debug, Parser)]
 enum Typed {
@@ -70,7 +71,7 @@ async fn hear(request: Request<Incoming>) -> Sent {
     }
 }
 
-async fn run(typed: &[&str]) -> Result<String, FlagError> {
+async fn run(typed: &[&str]) -> Result<String, AdminError> {
     let mut out = Vec::new();
     match Typed::parse_from([&["interlock"], typed].concat()) {
         Typed::Flag(args) => execute(args, &mut out).await?,
@@ -193,8 +194,8 @@ async fn a_token_file_that_holds_no_token_is_bad_usage() {
     let missing = run(&["flag", "list", "--token-file", "/nowhere/token"]).await.unwrap_err();
     let empty = run(&["flag", "list", "--token-file", "/dev/null"]).await.unwrap_err();
 
-    assert!(matches!(missing, FlagError::TokenFile { .. }), "{missing}");
-    assert!(matches!(empty, FlagError::BadToken { .. }), "{empty}");
+    assert!(matches!(missing, AdminError::TokenFile { .. }), "{missing}");
+    assert!(matches!(empty, AdminError::BadToken { .. }), "{empty}");
     assert_eq!(empty.exit_code(), REFUSED);
 }
 
@@ -215,5 +216,5 @@ impl Write for Closed {
 fn a_closed_pipe_is_a_failure_and_no_panic() {
     let outcome = print(&mut Closed, Output::Text, render::flag, &flag_at(1, "settled"));
 
-    assert!(matches!(outcome, Err(FlagError::Print(_))));
+    assert!(matches!(outcome, Err(AdminError::Print(_))));
 }

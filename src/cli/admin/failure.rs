@@ -9,17 +9,18 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::super::client::{Client, ClientError};
+use super::super::text::one_line;
 use super::super::{DONE, FAILED, Output, REFUSED, output};
-use super::{get, render};
+use super::get;
 
 /// The longest that `--wait` waits.
-pub(super) const WAIT: Duration = Duration::from_secs(300);
+pub(in crate::cli) const WAIT: Duration = Duration::from_secs(300);
 
 /// Below it names merely share letters.
 const LEAST_SIMILARITY: f64 = 0.6;
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FlagError {
+pub(in crate::cli) enum AdminError {
     #[error("a change needs a reason, for the flag's history: add --reason \"why\"")]
     NoReason,
     #[error("--token-file {}: {source}", path.display())]
@@ -38,8 +39,8 @@ pub(super) enum FlagError {
     Print(#[from] io::Error),
 }
 
-impl FlagError {
-    pub(super) fn exit_code(&self) -> u8 {
+impl AdminError {
+    pub(in crate::cli) fn exit_code(&self) -> u8 {
         match self {
             Self::NoReason | Self::TokenFile { .. } | Self::BadToken { .. } => REFUSED,
             Self::UnknownFlag { .. }
@@ -63,18 +64,18 @@ impl FlagError {
     }
 
     /// For scripts.
-    pub(super) fn as_json(&self) -> Value {
+    pub(in crate::cli) fn as_json(&self) -> Value {
         json!({ "error": self.to_string(), "status": self.status() })
     }
 }
 
 /// Says on stderr what went wrong, and to scripts on stdout as well.
-pub(super) fn told(outcome: Result<(), FlagError>, format: Output) -> ExitCode {
+pub(in crate::cli) fn told(outcome: Result<(), AdminError>, format: Output) -> ExitCode {
     let Err(error) = outcome else {
         return ExitCode::from(DONE);
     };
     // It may quote what an admin plane sent.
-    let line = render::one_line(&error.to_string());
+    let line = one_line(&error.to_string());
     let code = output::stderr(format_args!("interlock: {line}"), error.exit_code());
     match format {
         Output::Text => code,
@@ -83,18 +84,18 @@ pub(super) fn told(outcome: Result<(), FlagError>, format: Output) -> ExitCode {
 }
 
 /// A refusal, with what this command line can do about it.
-pub(super) async fn explained(
+pub(in crate::cli) async fn explained(
     client: &Client,
     flag: Option<&str>,
     error: ClientError,
-) -> FlagError {
+) -> AdminError {
     match (error, flag) {
         (ClientError::Refused { kind, .. }, Some(flag)) if kind == "unknown-flag" => {
             let nearest = nearest(client, flag).await;
-            FlagError::UnknownFlag { name: flag.to_owned(), nearest }
+            AdminError::UnknownFlag { name: flag.to_owned(), nearest }
         }
         (ClientError::Refused { status, title, .. }, _) if status == StatusCode::UNAUTHORIZED => {
-            FlagError::NoAccess { title }
+            AdminError::NoAccess { title }
         }
         (error, _) => error.into(),
     }

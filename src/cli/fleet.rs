@@ -1,0 +1,136 @@
+//! `interlock fleet`: the sidecars, and which of them have applied what.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::admin::failure::{self, AdminError};
+use super::admin::{AdminArgs, get, print};
+use super::text::{one_line, rows, table, word};
+
+/// Shows the sidecars of the fleet.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  interlock fleet
+  interlock fleet --output json
+  interlock fleet --admin http://10.0.0.7:9901 --token-file ann.token
+
+Prints a line for each sidecar that is registered in the store: its build, since when it is up, how long ago it was heard of,
+how its leases are, and the version of each flag that it has applied. One that lacks a version which another has is behind.
+The sidecar that answers is marked with a star. Without a store it is the only one.
+With --output json a failure is one object on stdout, {\"error\": …, \"status\": …}, beside the line on stderr.")]
+pub(super) struct FleetArgs {
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// Runs `interlock fleet`.
+pub(super) async fn run(args: FleetArgs) -> ExitCode {
+    let format = args.admin.output;
+    failure::told(Box::pin(execute(args, &mut io::stdout())).await, format)
+}
+
+async fn execute(args: FleetArgs, out: &mut impl Write) -> Result<(), AdminError> {
+    let client = args.admin.client()?;
+    match client.call(get("/api/v1/fleet".to_owned())).await {
+        Ok(answer) => print(out, args.admin.output, view, &answer),
+        Err(error) => Err(failure::explained(&client, None, error).await),
+    }
+}
+
+fn view(answer: &Value) -> String {
+    let latest = latest_versions(answer);
+    let head = ["SIDECAR", "BUILD", "UP SINCE", "HEARD OF", "LEASES", "STATE", "FLAGS"];
+    let rows = rows(answer, "sidecars", |sidecar| {
+        let star = if sidecar.get("this") == Some(&Value::Bool(true)) { " *" } else { "" };
+        vec![
+            word(sidecar, "id") + star,
+            word(sidecar, "build"),
+            word(sidecar, "started_at"),
+            ago(sidecar),
+            word(sidecar, "leases"),
+            state(sidecar, &latest),
+            applied(sidecar),
+        ]
+    });
+    table(&head, &rows) + &format!("as of {}\n", word(answer, "at"))
+}
+
+/// The flags of a sidecar and the versions that it has applied.
+fn versions(sidecar: &Value) -> impl Iterator<Item = (&String, u64)> {
+    let flags = sidecar.get("flags").and_then(Value::as_object);
+    flags.into_iter().flatten().map(|(name, version)| (name, version.as_u64().unwrap_or_default()))
+}
+
+/// The latest version of each flag that any sidecar has applied.
+fn latest_versions(answer: &Value) -> BTreeMap<&String, u64> {
+    let sidecars = answer.get("sidecars").and_then(Value::as_array);
+    let mut latest = BTreeMap::new();
+    for (flag, version) in sidecars.into_iter().flatten().flat_map(versions) {
+        let known: &mut u64 = latest.entry(flag).or_default();
+        *known = (*known).max(version);
+    }
+    latest
+}
+
+fn state(sidecar: &Value, latest: &BTreeMap<&String, u64>) -> String {
+    let behind: Vec<String> = versions(sidecar)
+        .filter(|(flag, version)| latest.get(flag).is_some_and(|latest| version < latest))
+        .map(|(flag, _)| one_line(flag))
+        .collect();
+    if behind.is_empty() { "in step".to_owned() } else { format!("behind: {}", behind.join(", ")) }
+}
+
+fn applied(sidecar: &Value) -> String {
+    let shown: Vec<String> =
+        versions(sidecar).map(|(flag, version)| format!("{} {version}", one_line(flag))).collect();
+    if shown.is_empty() { "-".to_owned() } else { shown.join(", ") }
+}
+
+fn ago(sidecar: &Value) -> String {
+    match sidecar.get("silent_ms").and_then(Value::as_u64) {
+        None => "-".to_owned(),
+        Some(ms) => format!("{}.{} s ago", ms / 1000, ms % 1000 / 100),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sidecar(id: &str, this: bool, version: u64) -> Value {
+        json!({"id": id, "this": this, "build": "0.1.0", "started_at": "then", "silent_ms": 1250,
+               "leases": "open", "flags": {"journey-updates": version, "seats": 1},
+               "in_step": version == 3})
+    }
+
+    #[test]
+    fn who_is_behind_is_said_and_at_what() {
+        let answer =
+            json!({"sidecars": [sidecar("a", true, 3), sidecar("b", false, 2)], "at": "now"});
+
+        let shown = view(&answer);
+
+        let lines: Vec<&str> = shown.lines().collect();
+        let line = "a *      0.1.0  then      1.2 s ago  open    in step                  journey-updates 3, seats 1";
+        assert_eq!(lines[1], line, "{shown}");
+        assert!(lines[2].contains("behind: journey-updates  journey-updates 2"), "{shown}");
+        assert_eq!(lines[3], "as of now");
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_printed() {
+        let mut evil = sidecar("\u{1b}[2J", false, 3);
+        evil["flags"] = json!({"\u{1b}[2J": 1});
+
+        let shown = view(&json!({"sidecars": [evil], "at": "\n"}));
+
+        assert!(!shown.contains('\u{1b}') && shown.lines().count() == 3, "{shown:?}");
+    }
+}
