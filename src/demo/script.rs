@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::fleet::{FLAG, Fleet, FleetError};
+use super::admin::AdminError;
+use super::fleet::{FLAG, Fleet, FleetError, Leases};
 use super::journey::{DocumentStore, StoreError};
 use super::load::{self, BURST, LoadError, LoadPlan, Progress};
 use super::plan::{SCRIPT, journey_ids};
 use super::report::{LoadReport, Row, StepReport, rows};
 use super::screen::{HEADER, Screen, table};
+use super::shared;
 use super::verdict::{Verdict, verdict};
-use crate::config::mask;
+use crate::config::{RedisConfig, StoreUrl};
 use crate::domain::percent::Percent;
 
 /// For the whole script with `--once`, so that starting, running and stopping stay within 40 s.
@@ -28,8 +30,9 @@ const GENTLE_PAUSE: Duration = Duration::from_secs(3);
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct DemoOptions {
-    /// Where the journey services keep their documents; in this process without it.
-    pub redis: Option<String>,
+    /// Where the journey services keep their documents, and the sidecars their flags and leases; in this process without
+    /// it.
+    pub redis: Option<StoreUrl>,
     /// How many journey services, each with a sidecar beside it.
     pub replicas: u16,
     /// How many journeys.
@@ -64,14 +67,17 @@ pub enum DemoError {
         "no Redis at {url}: {source}; start one there, or leave out --redis to keep the journeys in this process"
     )]
     NoRedis {
-        /// As given, the password masked.
-        url: String,
+        /// Which one.
+        url: StoreUrl,
         /// What went wrong.
         source: StoreError,
     },
     /// The services and sidecars.
     #[error(transparent)]
     Fleet(#[from] FleetError),
+    /// Their flag.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// The load.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -101,14 +107,14 @@ struct JsonStep {
 /// Opens the store that was chosen and puts the journeys into it.
 ///
 /// # Errors
-/// The URL is none, or nobody serves there.
+/// The URL is of another kind of store, or nobody serves there.
 pub async fn open_store(
-    redis: Option<&str>,
+    redis: Option<&StoreUrl>,
     journeys: &[String],
 ) -> Result<DocumentStore, DemoError> {
     let store = redis.map_or_else(|| Ok(DocumentStore::in_process()), DocumentStore::redis)?;
     store.open().seed(journeys).await.map_err(|source| match redis {
-        Some(url) => DemoError::NoRedis { url: mask(url), source },
+        Some(url) => DemoError::NoRedis { url: url.clone(), source },
         None => source.into(),
     })?;
     Ok(store)
@@ -121,17 +127,21 @@ pub async fn run<W: Write>(
     stop: impl Future<Output = ()>,
 ) -> Result<Ending, DemoError> {
     let journeys = journey_ids(options.journeys);
-    let store = open_store(options.redis.as_deref(), &journeys).await?;
-    let fleet = Fleet::start(options.replicas, &store).await?;
-    let demo = Demo { options, store, journeys, fleet, progress: Arc::default() };
+    let store = open_store(options.redis.as_ref(), &journeys).await?;
+    let shared = options.redis.clone().map(shared::config);
+    let fleet = Fleet::start(options.replicas, &store, shared.as_ref()).await?;
+    let demo = Demo { options, store, shared, journeys, fleet, progress: Arc::default() };
     let ending = demo.play(screen, stop).await;
-    demo.fleet.stop().await;
-    ending
+    let ended = demo.end(screen).await;
+    let ending = ending?;
+    ended?;
+    Ok(ending)
 }
 
 struct Demo {
     options: DemoOptions,
     store: DocumentStore,
+    shared: Option<RedisConfig>,
     journeys: Vec<String>,
     fleet: Fleet,
     progress: Arc<Progress>,
@@ -175,10 +185,11 @@ impl Demo {
             self.introduce(screen)?;
             screen.line(HEADER)?;
         }
+        self.fleet.admin().together().await?;
         let mut steps = Vec::with_capacity(SCRIPT.len());
         for (index, percent) in SCRIPT.into_iter().filter_map(Percent::from_hundredths).enumerate()
         {
-            self.fleet.flip(percent, "a step of the demo's script").await?;
+            self.fleet.admin().flip(percent, "a step of the demo's script").await?;
             let label = format!("step {} of {} at {percent}", index + 1, SCRIPT.len());
             let load = self.load(self.options.rounds, &label, screen).await?;
             if !self.options.json {
@@ -186,7 +197,7 @@ impl Demo {
             }
             steps.push(StepReport { percent, load });
         }
-        let verdict = verdict(&steps, self.options.replicas);
+        let verdict = verdict(&steps, self.options.replicas, self.fleet.leases());
         match self.options.json {
             true => screen.line(&self.json(&steps, &verdict)?)?,
             false => screen.line(&format!("\n{}", verdict.sentence))?,
@@ -230,7 +241,7 @@ impl Demo {
             screen.line(HEADER)?;
         }
         loop {
-            let percents = self.fleet.percents().await?;
+            let percents = self.fleet.admin().percents().await?;
             let load = self.load(1, "a round", screen).await?;
             if self.options.json {
                 let line = serde_json::json!({ "percents": percents, "rows": rows(&load) });
@@ -245,12 +256,20 @@ impl Demo {
 
     fn introduce<W: Write>(&self, screen: &mut Screen<W>) -> io::Result<()> {
         let DemoOptions { replicas, journeys, rounds, .. } = self.options;
-        let documents = match self.options.redis {
-            Some(_) => "in Redis",
-            None => "in this process",
+        let services = match replicas {
+            1 => "1 journey service, a sidecar in front of it.".to_owned(),
+            _ => format!("{replicas} journey services, a sidecar in front of each."),
+        };
+        let kept = match &self.shared {
+            Some(RedisConfig { url, prefix, .. }) => {
+                format!(
+                    "Documents, flags and leases are in Redis at {url}; this run's prefix is {prefix}."
+                )
+            }
+            None => "Documents are in this process, flags and leases in each sidecar.".to_owned(),
         };
         screen.line(&format!(
-            "{replicas} journey service(s), a sidecar in front of each, their documents {documents}.\n\
+            "{services}\n{kept}\n\
              Per step: {journeys} journeys x {rounds} rounds x {BURST} updates at once (20 segments and the journey's \
              own status).\n\
              A lost update was answered with success and is not in the document afterwards.\n"
@@ -260,18 +279,35 @@ impl Demo {
     /// What to try by hand.
     fn invite<W: Write>(&self, screen: &mut Screen<W>) -> io::Result<()> {
         let journey = self.journeys.first().map_or("", String::as_str);
+        let admin = self.fleet.admin();
         screen.line("\nStill running, with a round every few seconds; Ctrl-C ends it. In another terminal:\n")?;
-        let replicas = self.fleet.listen_addrs().into_iter().zip(self.fleet.admin_addrs());
-        for (listen, admin) in replicas {
+        for (listen, admin) in self.fleet.listen_addrs().iter().zip(admin.addrs()) {
             screen.line(&format!(
                 "  curl http://{listen}/api/journeys/{journey}\n  \
                    curl -i -X PUT http://{listen}/api/journeys/{journey}/segments/S01/status -d '{{\"status\":\"Departed\"}}'\n  \
-                   curl http://{admin}/api/v1/flags/{FLAG}\n  \
-                   interlock flag set {FLAG} 100% --reason \"try it\" --admin http://{admin}\n  \
-                   interlock flag kill {FLAG} --reason \"stop it\" --admin http://{admin}\n"
+                   curl http://{admin}/api/v1/flags/{FLAG}"
             ))?;
         }
-        Ok(())
+        for admin in admin.to_change() {
+            screen.line(&format!(
+                "  interlock flag set {FLAG} 100% --reason \"try it\" --admin http://{admin}\n  \
+                   interlock flag kill {FLAG} --reason \"stop it\" --admin http://{admin}"
+            ))?;
+        }
+        screen.line("")
+    }
+
+    /// Stops everything, and takes out of a shared store what this run put there.
+    async fn end<W: Write>(self, screen: &mut Screen<W>) -> io::Result<()> {
+        self.fleet.stop().await;
+        let Some(shared) = &self.shared else { return Ok(()) };
+        match shared::clear(shared).await {
+            Err(error) if !self.options.json => {
+                let (prefix, url) = (&shared.prefix, &shared.url);
+                screen.line(&format!("Keys with the prefix {prefix} may be left at {url}: {error}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn json(&self, steps: &[StepReport], verdict: &Verdict) -> io::Result<String> {
@@ -282,7 +318,10 @@ impl Demo {
             replicas: self.options.replicas,
             journeys: self.options.journeys,
             documents: if self.options.redis.is_some() { "redis" } else { "in_process" },
-            protection: "local",
+            protection: match self.fleet.leases() {
+                Leases::OfEach => "local",
+                Leases::Shared => "protected",
+            },
             steps: steps.collect(),
             proved: verdict.proved,
             sentence: &verdict.sentence,

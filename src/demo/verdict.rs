@@ -1,5 +1,6 @@
 //! What the script proved, in one sentence that is true to its numbers.
 
+use super::fleet::Leases;
 use super::oracle::ServedBy;
 use super::report::{StepReport, Tally};
 use crate::domain::percent::Percent;
@@ -13,8 +14,8 @@ pub struct Verdict {
     pub sentence: String,
 }
 
-/// Judges a whole script, run against `replicas` sidecars that each keep their own leases.
-pub fn verdict(steps: &[StepReport], replicas: u16) -> Verdict {
+/// Judges a whole script, run against `replicas` sidecars.
+pub fn verdict(steps: &[StepReport], replicas: u16, leases: Leases) -> Verdict {
     let at = |percent: Percent| {
         let mut load = super::report::LoadReport::default();
         steps.iter().filter(|step| step.percent == percent).for_each(|step| load.add(&step.load));
@@ -24,9 +25,11 @@ pub fn verdict(steps: &[StepReport], replicas: u16) -> Verdict {
     let full = full_load.total();
     let fixed_lost: u64 = steps.iter().map(|step| step.load.path(ServedBy::Fixed).lost).sum();
 
+    // Leases of their own don't keep several sidecars from writing one journey at once.
+    let unprotected = replicas > 1 && leases == Leases::OfEach;
     let disproved = |sentence| Verdict { proved: false, sentence };
     if full.lost > 0 || fixed_lost > 0 {
-        return disproved(not_protected(&full, fixed_lost, replicas));
+        return disproved(not_protected(&full, fixed_lost, unprotected.then_some(replicas)));
     }
     if full.failed > 0 {
         return disproved(format!(
@@ -48,21 +51,26 @@ pub fn verdict(steps: &[StepReport], replicas: u16) -> Verdict {
             zero.updates
         ));
     }
-    if replicas > 1 {
+    if unprotected {
         return disproved(format!(
             "Nothing proved: no update was lost at 100 %, but with {replicas} sidecars that was luck: each keeps its \
-             leases in itself, so two of them can still write one journey at once."
+             leases in itself, so two of them can still write one journey at once: add --redis URL, and all share them."
         ));
     }
-    Verdict { proved: true, sentence: proved(steps, &zero, &full) }
+    let mut sentence = proved(steps, &zero, &full);
+    if leases == Leases::Shared && replicas > 1 {
+        sentence.push_str(&format!(" The {replicas} sidecars shared their leases."));
+    }
+    Verdict { proved: true, sentence }
 }
 
-fn not_protected(full: &Tally, fixed_lost: u64, replicas: u16) -> String {
-    if replicas > 1 {
+/// Why updates were lost, of `alone` sidecars where each had leases of its own.
+fn not_protected(full: &Tally, fixed_lost: u64, alone: Option<u16>) -> String {
+    if let Some(replicas) = alone {
         return format!(
             "At 100 % {} of {} acknowledged updates were lost, because protection is local here: each of the \
              {replicas} sidecars keeps its leases in itself, so two of them still write one journey at once; leases \
-             in one process are right for one replica only.",
+             in one process are right for one replica only: add --redis URL, and all share them.",
             full.lost, full.acknowledged
         );
     }
@@ -104,7 +112,10 @@ mod tests {
     }
 
     fn check(steps: &[StepReport], replicas: u16, proved: bool, parts: &[&str]) {
-        let verdict = verdict(steps, replicas);
+        check_of(verdict(steps, replicas, Leases::OfEach), proved, parts);
+    }
+
+    fn check_of(verdict: Verdict, proved: bool, parts: &[&str]) {
         assert_eq!(verdict.proved, proved, "{}", verdict.sentence);
         for part in parts {
             assert!(verdict.sentence.contains(part), "{part:?} in {:?}", verdict.sentence);
@@ -171,8 +182,25 @@ mod tests {
         let zero = || step("0", &[(Legacy, 1, 9, 0)]);
 
         let lost = step("100", &[(Fixed, 6, 4, 0)]);
-        check(&[zero(), lost], 2, false, &["4 of 10", "2 sidecars", "one replica only"]);
+        check(
+            &[zero(), lost],
+            2,
+            false,
+            &["4 of 10", "2 sidecars", "one replica only", "add --redis"],
+        );
         let lucky = step("100", &[(Fixed, 10, 0, 0)]);
         check(&[zero(), lucky], 2, false, &["luck"]);
+    }
+    #[test]
+    fn several_replicas_that_share_their_leases_prove_it() {
+        let zero = || step("0", &[(Legacy, 1, 9, 0)]);
+        let judge = |full| verdict(&[zero(), full], 3, Leases::Shared);
+
+        let kept = judge(step("100", &[(Fixed, 10, 0, 0)]));
+        check_of(kept, true, &["lost 9 of 10", "The 3 sidecars shared their leases."]);
+        let lost = judge(step("100", &[(Fixed, 9, 1, 0)]));
+        check_of(lost, false, &["Disproved: 1 of 10"]);
+        let went_around = judge(step("100", &[(Fixed, 9, 0, 0), (Legacy, 1, 0, 0)]));
+        check_of(went_around, false, &["only 9 of 10"]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use interlock::demo::shared;
 use serde_json::Value;
 
 use crate::support::{Process, Redis, Run, interlock};
@@ -166,6 +167,61 @@ fn the_script_proves_the_same_over_redis() {
         redis.get("journey:J0001").is_some_and(|text| text.contains("Departed")),
         "it was used"
     );
+}
+
+#[test]
+fn several_replicas_that_share_a_redis_lose_nothing() {
+    let redis = Redis::start();
+    // What another run left decides nothing, and is none of this one's business.
+    redis.set("interlock-demo-1:left", "behind");
+
+    let run = demo(&["--redis", &redis.url(), "--replicas", "3"]);
+
+    assert_eq!(run.code, Some(0), "{}", run.all);
+    let steps = steps_of_table(&run.out);
+    assert_shows_the_point(&steps);
+    let intro = run.out.split("percent ").next().unwrap();
+    for part in ["3 journey services", "flags and leases are in Redis", &redis.url()] {
+        assert!(intro.contains(part), "{part:?} in {intro:?}");
+    }
+    let last = run.out.trim_end().lines().last().unwrap();
+    assert!(last.starts_with(&sentence_of(&steps)), "{last:?} after {steps:?}");
+    assert!(last.ends_with("The 3 sidecars shared their leases."), "{last:?}");
+    assert_eq!(keys(&redis, "*interlock*"), ["interlock-demo-1:left"]);
+}
+
+#[test]
+fn what_a_run_keeps_in_redis_is_deleted_and_nothing_else() {
+    let redis = Redis::start();
+    let run = shared::config(redis.url().parse().unwrap());
+    let others = ["interlock:left", "{interlock-demo-1}:flags", "journey:J0001"];
+    others.iter().for_each(|key| redis.set(key, "theirs"));
+    for number in 0..3000 {
+        redis.set(&format!("{}:lease:{{journey:{number}}}:fence", run.prefix), "1");
+    }
+    redis.set(&format!("{{{}}}:flags", run.prefix), "ours");
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(shared::clear(&run)).unwrap();
+
+    let mut left = keys(&redis, "*");
+    left.sort();
+    assert_eq!(left, ["interlock:left", "journey:J0001", "{interlock-demo-1}:flags"]);
+}
+
+fn keys(redis: &Redis, pattern: &str) -> Vec<String> {
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    redis::cmd("KEYS").arg(pattern).query(&mut connection).unwrap()
+}
+
+#[test]
+fn a_redis_that_is_none_is_bad_usage_and_shows_no_password() {
+    let run = demo(&["--redis", "redis://app:hunter2@127.0.0.1:port"]);
+
+    assert_eq!(run.code, Some(2), "{}", run.all);
+    assert!(run.all.contains("redis://app:***@127.0.0.1:port"), "{}", run.all);
+    assert!(!run.all.contains("hunter2"), "{}", run.all);
 }
 
 #[test]

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, IntoConnectionInfo, RedisConnectionInfo};
 
 use super::document;
+use crate::config::{StoreMode, StoreUrl};
 
 /// For a connection to Redis, and for each answer on it.
 const REDIS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -24,17 +25,43 @@ pub enum DocumentStore {
 /// Why a document was not read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Not a Redis URL.
-    #[error("{url:?} is no Redis URL: write one like redis://127.0.0.1:6379")]
-    BadUrl {
-        /// As given.
-        url: String,
-        /// What the client says about it.
-        source: redis::RedisError,
+    /// More than the demo needs.
+    #[error(
+        "{url} is more than the demo takes: write one Redis without TLS, like redis://127.0.0.1:6379"
+    )]
+    NotPlain {
+        /// Which one.
+        url: StoreUrl,
     },
     /// Redis refused, failed or didn't answer in time.
     #[error("Redis did not serve the document: {0}")]
     Redis(#[from] redis::RedisError),
+}
+
+/// A client of the one Redis at a URL. Nothing is sent yet.
+pub(in crate::demo) fn client(url: &StoreUrl) -> Result<redis::Client, StoreError> {
+    let [(host, port)] = url.nodes.as_slice() else {
+        return Err(StoreError::NotPlain { url: url.clone() });
+    };
+    if url.tls || url.mode != StoreMode::Single {
+        return Err(StoreError::NotPlain { url: url.clone() });
+    }
+    let mut settings = RedisConnectionInfo::default().set_db(url.db.into());
+    if let Some(username) = &url.username {
+        settings = settings.set_username(username);
+    }
+    if let Some(password) = &url.password {
+        settings = settings.set_password(password.reveal());
+    }
+    let info = (host.as_str(), *port).into_connection_info()?.set_redis_settings(settings);
+    Ok(redis::Client::open(info)?)
+}
+
+/// How the demo connects: it waits no longer than this for anything.
+pub(in crate::demo) fn connection_config() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(REDIS_TIMEOUT))
+        .set_response_timeout(Some(REDIS_TIMEOUT))
 }
 
 impl DocumentStore {
@@ -44,10 +71,8 @@ impl DocumentStore {
     }
 
     /// A store in Redis. Nothing is sent yet.
-    pub fn redis(url: &str) -> Result<Self, StoreError> {
-        redis::Client::open(url)
-            .map(Self::Redis)
-            .map_err(|source| StoreError::BadUrl { url: url.to_owned(), source })
+    pub fn redis(url: &StoreUrl) -> Result<Self, StoreError> {
+        client(url).map(Self::Redis)
     }
 
     /// The store as one runtime uses it: a connection belongs to the runtime that opened it. Nothing is sent yet.
@@ -114,9 +139,7 @@ impl Documents {
         if let Some(connection) = kept.as_ref() {
             return Ok(connection.clone());
         }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(REDIS_TIMEOUT))
-            .set_response_timeout(Some(REDIS_TIMEOUT));
+        let config = connection_config();
         let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         *kept = Some(connection.clone());
         Ok(connection)
@@ -139,17 +162,33 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_is_none_is_named_with_the_remedy() {
-        let error = DocumentStore::redis("http://x").unwrap_err().to_string();
+    fn more_than_one_plain_redis_is_refused_with_the_remedy() {
+        let urls = ["rediss://:secret@r", "redis://a,b", "redis+sentinel://a/main"];
+        for url in urls {
+            let error = DocumentStore::redis(&url.parse().unwrap()).unwrap_err().to_string();
 
-        assert!(error.contains("http://x") && error.contains("redis://127.0.0.1:6379"), "{error}");
+            let shown = error.contains("redis://127.0.0.1:6379") && !error.contains("secret");
+            assert!(shown, "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn all_of_a_url_is_used() {
+        let client = client(&"redis://app:secret@redis:7000/3".parse().unwrap()).unwrap();
+
+        let info = client.get_connection_info();
+        let settings = info.redis_settings();
+        assert_eq!(info.addr().to_string(), "redis:7000");
+        assert_eq!((settings.username(), settings.password()), (Some("app"), Some("secret")));
+        assert_eq!(settings.db(), 3);
     }
 
     #[tokio::test]
     async fn a_redis_that_is_not_there_is_an_error_each_time() {
         // Bound and dropped: nobody listens on this port.
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let documents = DocumentStore::redis(&format!("redis://{free}")).unwrap().open();
+        let documents = DocumentStore::redis(&format!("redis://{free}").parse().unwrap());
+        let documents = documents.unwrap().open();
 
         for _ in 0..2 {
             assert!(matches!(documents.get("journey:J1").await, Err(StoreError::Redis(_))));
