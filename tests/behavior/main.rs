@@ -14,13 +14,18 @@
 mod support;
 
 mod abuse;
+mod amnesia;
+mod chaos;
+mod chaos_callers;
 mod config;
 mod connections;
 mod demo;
 mod drain;
 mod failures;
+mod faults;
 mod flag_command;
 mod flags;
+mod fleet;
 mod framing;
 mod framing_body;
 mod framing_start;
@@ -34,5 +39,7 @@ mod regressions;
 mod routing;
 mod serialize;
 mod serialize_bounds;
+mod store_loss;
+mod store_return;
 mod streaming;
 mod upgrade;

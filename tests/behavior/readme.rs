@@ -143,7 +143,9 @@ fn anchors(text: &str) -> Vec<String> {
 #[test]
 fn every_link_within_the_documents_leads_somewhere() {
     let mut documents = vec![root().join("README.md"), root().join("benches/README.md")];
-    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let folders =
+        ["docs", "docs/runbooks"].map(|folder| fs::read_dir(root().join(folder)).unwrap());
+    let docs = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
     documents.extend(docs.filter(|path| path.extension().is_some_and(|e| e == "md")));
 
     let mut checked = 0;

@@ -11,34 +11,37 @@ pub(crate) const SEGMENT: &str = "segment-status";
 /// The route of the journey's own status.
 pub(crate) const STATUS: &str = "journey-status";
 
-/// The flag whose fixed path serialises, with the inside of its lease's table.
-pub(crate) fn serialized_with(percent: u8, lease: &str) -> String {
-    journey_flag(percent, r#"strategy = "serialize""#, lease)
+/// The flag, in the making.
+#[derive(Clone, Debug)]
+pub(crate) struct JourneyFlag {
+    /// Its percentage at the start.
+    pub(crate) percent: u8,
+    /// The inside of the table `fixed`.
+    pub(crate) fixed: String,
+    /// The inside of the table `lease`.
+    pub(crate) lease: String,
+    /// More lines of the flag's table.
+    pub(crate) more: String,
 }
 
-/// The flag whose fixed path serialises.
-pub(crate) fn serialized(percent: u8) -> String {
-    serialized_with(percent, "")
-}
+impl JourneyFlag {
+    /// One whose fixed path serialises.
+    pub(crate) fn serialized(percent: u8) -> Self {
+        let (lease, more) = Default::default();
+        Self { percent, fixed: r#"strategy = "serialize""#.to_owned(), lease, more }
+    }
 
-/// The flag whose fixed path is a fixed version of the app.
-pub(crate) fn to_fixed_app(percent: u8, app: &Upstream) -> String {
-    to_fixed_app_at(percent, &app.url())
-}
-
-/// The flag whose fixed path is a fixed version of the app at a URL.
-pub(crate) fn to_fixed_app_at(percent: u8, url: &str) -> String {
-    journey_flag(percent, &format!(r#"strategy = "upstream", url = "{url}""#), "")
-}
-
-fn journey_flag(percent: u8, fixed: &str, lease: &str) -> String {
-    format!(
-        r#"
+    /// As a part of a configuration.
+    pub(crate) fn toml(&self) -> String {
+        let Self { percent, fixed, lease, more } = self;
+        format!(
+            r#"
 [flags.{JOURNEYS}]
 entity = "journey:{{journeyId}}"
 percent = {percent}
 lease = {{ {lease} }}
 fixed = {{ {fixed} }}
+{more}
 
 [[flags.{JOURNEYS}.routes]]
 name = "{SEGMENT}"
@@ -50,7 +53,29 @@ name = "{STATUS}"
 methods = ["PUT"]
 path = "/api/journeys/{{journeyId}}/status"
 "#
-    )
+        )
+    }
+}
+
+/// The flag whose fixed path serialises, with the inside of its lease's table.
+pub(crate) fn serialized_with(percent: u8, lease: &str) -> String {
+    JourneyFlag { lease: lease.to_owned(), ..JourneyFlag::serialized(percent) }.toml()
+}
+
+/// The flag whose fixed path serialises.
+pub(crate) fn serialized(percent: u8) -> String {
+    JourneyFlag::serialized(percent).toml()
+}
+
+/// The flag whose fixed path is a fixed version of the app.
+pub(crate) fn to_fixed_app(percent: u8, app: &Upstream) -> String {
+    to_fixed_app_at(percent, &app.url())
+}
+
+/// The flag whose fixed path is a fixed version of the app at a URL.
+pub(crate) fn to_fixed_app_at(percent: u8, url: &str) -> String {
+    let fixed = format!(r#"strategy = "upstream", url = "{url}""#);
+    JourneyFlag { fixed, ..JourneyFlag::serialized(percent) }.toml()
 }
 
 /// The path of a segment's status.

@@ -1,16 +1,15 @@
-//! The racy journey service as a process of its own, its documents, and the oracle that finds what it lost.
+//! The racy journey service as a process of its own, and its documents.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
 use serde_json::{Value, json};
 
-use super::client::{Raw, Response, get};
+use super::client::{Raw, get};
 use super::config::{segment_of, status_of};
 use super::ports::ReservedPort;
 use super::process::Process;
 use super::redis::Redis;
-use super::sidecar::{Sidecar, interlock};
+use super::sidecar::interlock;
 
 /// How many segments a journey has.
 pub(crate) const SEGMENTS: usize = 20;
@@ -41,6 +40,18 @@ impl JourneyService {
     /// Ends it at once, as a crash would.
     pub(crate) fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// Stops it as it is: connections stay open, and nobody answers.
+    #[track_caller]
+    pub(crate) fn pause(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// Lets it go on where it was.
+    #[track_caller]
+    pub(crate) fn resume(&self) {
+        self.process.signal("CONT");
     }
 
     /// Starts it again where it was, and waits until it answers.
@@ -82,7 +93,8 @@ impl Part {
         (1..=SEGMENTS).map(Self::Segment).collect()
     }
 
-    fn path(self, journey: &str) -> String {
+    /// Where its status is updated.
+    pub(crate) fn path(self, journey: &str) -> String {
         match self {
             Self::Journey => status_of(journey),
             Self::Segment(_) => segment_of(journey, self),
@@ -98,46 +110,6 @@ impl Display for Part {
             Self::Segment(number) => write!(f, "SEG-{number}"),
         }
     }
-}
-
-/// One update and what its sender saw of it.
-#[derive(Clone, Debug)]
-pub(crate) struct Sent {
-    /// Unique in its test.
-    pub(crate) id: String,
-    /// The id of the journey.
-    pub(crate) journey: String,
-    /// What it changes.
-    pub(crate) part: Part,
-    /// The answer.
-    pub(crate) response: Response,
-}
-
-impl Sent {
-    /// Whether its sender was told that it took effect.
-    pub(crate) fn acknowledged(&self) -> bool {
-        self.response.status == 200
-    }
-
-    /// Which path it took.
-    #[track_caller]
-    pub(crate) fn path(&self) -> &str {
-        self.response.headers.get("interlock-path").expect("Interlock-Path")
-    }
-}
-
-/// Sends an update to a sidecar and waits for its answer.
-#[track_caller]
-pub(crate) fn update(sidecar: &Sidecar, journey: &str, part: Part, id: String) -> Sent {
-    let (path, body) =
-        (part.path(journey), json!({ "status": format!("set by {id}") }).to_string());
-    let length = body.len();
-    let request = format!(
-        "PUT {path} HTTP/1.1\r\nHost: app.test\r\nContent-Type: application/json\r\n\
-         Content-Length: {length}\r\nX-Update-Id: {id}\r\n\r\n{body}"
-    );
-    let response = sidecar.call(request.as_bytes());
-    Sent { id, journey: journey.to_owned(), part, response }
 }
 
 /// The key of a journey, in the store and as an entity.
@@ -162,50 +134,4 @@ pub(crate) fn store_journey(redis: &Redis, journey: &str) {
         "Segments": segments, "Metadata": {},
     });
     redis.set(&key_of(journey), &document.to_string());
-}
-
-/// The ids that a document holds, under the part whose updates they were.
-#[track_caller]
-pub(crate) fn logged(redis: &Redis, journey: &str) -> BTreeMap<String, Vec<String>> {
-    let text = redis.get(&key_of(journey)).unwrap_or_else(|| panic!("no document of {journey}"));
-    let document: Value = serde_json::from_str(&text).unwrap();
-    let ids = |log: &Value| -> Vec<String> {
-        let ids = log.as_array().into_iter().flatten();
-        ids.map(|id| id.as_str().expect("an id").to_owned()).collect()
-    };
-    let mut logs = BTreeMap::from([(Part::Journey.to_string(), ids(&document["Metadata"]["Log"]))]);
-    for segment in document["Segments"].as_array().expect("segments") {
-        logs.insert(segment["SegmentId"].as_str().expect("an id").to_owned(), ids(&segment["Log"]));
-    }
-    logs
-}
-
-/// What the oracle says about updates.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Findings {
-    /// How many were acknowledged.
-    pub(crate) acknowledged: usize,
-    /// The ids of those that were acknowledged and are not where they belong.
-    pub(crate) lost: Vec<String>,
-    /// The ids of those that took effect more than once.
-    pub(crate) repeated: Vec<String>,
-}
-
-/// The oracle. To be asked when all updates were answered: an update that was acknowledged is in the log of its part,
-/// once, whatever came after it.
-#[track_caller]
-pub(crate) fn findings<'s>(redis: &Redis, sent: impl IntoIterator<Item = &'s Sent>) -> Findings {
-    let mut logs = BTreeMap::new();
-    let mut findings = Findings::default();
-    for update in sent {
-        let journey = &update.journey;
-        let log = logs.entry(journey.clone()).or_insert_with(|| logged(redis, journey));
-        let times = log[&update.part.to_string()].iter().filter(|id| **id == update.id).count();
-        if update.acknowledged() {
-            findings.acknowledged += 1;
-            findings.lost.extend((times == 0).then(|| update.id.clone()));
-        }
-        findings.repeated.extend((times > 1).then(|| update.id.clone()));
-    }
-    findings
 }

@@ -5,34 +5,53 @@
 //! machines. A test that passes never waits that long.
 
 mod client;
+mod cluster;
 mod config;
+mod fleet;
 mod headers;
 mod journey;
+mod load;
 mod metrics;
+mod oracle;
+mod outage;
 mod ports;
 mod process;
 mod reader;
 mod redis;
+mod resp;
+mod sentinels;
 mod sidecar;
+mod stall_proxy;
 mod temp;
+mod trial;
+mod updates;
 mod upstream;
 mod wait;
 
 pub(crate) use client::{Raw, Response, get, put};
+pub(crate) use cluster::Cluster;
 pub(crate) use config::{
-    JOURNEYS, SEGMENT, STATUS, segment_of, serialized, serialized_with, status_of, to_fixed_app,
-    to_fixed_app_at,
+    JOURNEYS, JourneyFlag, SEGMENT, STATUS, segment_of, serialized, serialized_with, status_of,
+    to_fixed_app, to_fixed_app_at,
 };
+pub(crate) use fleet::{Fleet, FleetPlan};
 pub(crate) use headers::Headers;
-pub(crate) use journey::{
-    Findings, JourneyService, Part, SEGMENTS, Sent, findings, key_of, logged, store_journey, update,
-};
+pub(crate) use journey::{JourneyService, Part, SEGMENTS, key_of, store_journey};
+pub(crate) use load::Load;
+pub(crate) use metrics::Metrics;
+pub(crate) use oracle::{Findings, findings, logged};
+pub(crate) use outage::{Loss, Outage};
 pub(crate) use ports::ReservedPort;
 pub(crate) use process::Process;
 pub(crate) use reader::{Framing, ReadError};
-pub(crate) use redis::Redis;
+pub(crate) use redis::{Flavor, Redis};
+pub(crate) use resp::Reply;
+pub(crate) use sentinels::Sentinels;
 pub(crate) use sidecar::{Run, Sidecar, interlock, raise_own_open_files_limit};
+pub(crate) use stall_proxy::StallProxy;
 pub(crate) use temp::TempDir;
+pub(crate) use trial::Trial;
+pub(crate) use updates::{Caller, Knowledge, STORE_UNAVAILABLE, Sent, update};
 pub(crate) use upstream::{Exchange, Next, Recorded, Upstream};
 pub(crate) use wait::{
     DEADLINE, GLANCE, Gate, eventually, in_parallel, stays, stopped, take_time, until,

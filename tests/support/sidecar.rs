@@ -284,9 +284,16 @@ impl Sidecar {
     }
 
     /// Asks it to stop.
+    #[track_caller]
     pub(crate) fn terminate(&self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal by name: `STOP` and `CONT` pause it and let it go on, `KILL` ends it as a crash would.
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) {
+        let (signal, pid) = (format!("-{name}"), self.child.id().to_string());
+        assert!(Command::new("kill").args([&signal, &pid]).status().unwrap().success());
     }
 
     /// Waits for its end.
@@ -300,6 +307,12 @@ impl Sidecar {
     pub(crate) fn restart(&mut self) {
         self.terminate();
         self.wait_for_exit();
+        self.start_again();
+    }
+
+    /// Starts another with the same configuration where one has ended; the log goes on in a new file.
+    #[track_caller]
+    pub(crate) fn start_again(&mut self) {
         self.child = spawn(&self.config_file(), &self.directory.file("log"), &[]);
         self.become_ready().unwrap_or_else(|log| panic!("did not start again: {log}"));
     }

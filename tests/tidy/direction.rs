@@ -6,6 +6,13 @@ use crate::source::{Path, Source, Tree};
 /// May import everything that doesn't stand above it.
 const ALL: &str = "*";
 
+const EVENTS: &str = "telemetry::events";
+const LABELS: &str = "telemetry::labels";
+const TELEMETRY: &str = "telemetry::Telemetry";
+/// What tests make a telemetry of their own from.
+const TOPOLOGY: &str = "telemetry::Topology";
+const FLAG: &str = "telemetry::FlagIndex";
+
 /// A module, and what it may import. A part of a module, `a::b`, grants that part alone.
 pub const TABLE: &[(&str, &[&str])] = &[
     ("main", &[ALL]),
@@ -18,9 +25,12 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("paths", &["clock", "config", "domain", "lease", "proxy", "telemetry"]),
     ("proxy", &["clock", "config", "domain", "lease", "net", "shadow", "store", "telemetry"]),
     ("shadow", &["clock", "config", "domain", "net", "store", "telemetry::events"]),
-    ("admin", &["clock", "domain", "net", "store", "telemetry"]),
-    ("store", &["clock", "domain", "telemetry::events"]),
-    ("lease", &["clock", "domain"]),
+    ("admin", &["clock", "domain", "fleet", "net", "store", "telemetry"]),
+    // What speaks to the store emits events, and names what they are about.
+    ("store", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG]),
+    ("lease", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG]),
+    ("fleet", &["clock", "domain", "remote", EVENTS, LABELS, TELEMETRY, "telemetry::VERSION"]),
+    ("remote", &["clock", "config", "net", EVENTS, LABELS, TELEMETRY, TOPOLOGY]),
     ("telemetry", &["clock", "domain"]),
     ("config", &["domain"]),
     ("net", &["clock"]),

@@ -102,7 +102,7 @@ fn imports_against_the_table_are_found() {
         ("src/domain/flag.rs", "use crate::config::Config;"),
         ("src/domain/flag.rs", "fn f(x: crate::store::X) {}"),
         ("src/domain/flag.rs", "#[cfg(test)] mod tests { use crate::store::X; }"),
-        ("src/lease/local.rs", "use crate::{clock, telemetry::events};"),
+        ("src/lease/local.rs", "use crate::{clock, telemetry::names};"),
         ("src/lease/local.rs", "use crate::{\n    clock::{self, Instant},\n    net,\n};"),
         ("src/lease/local.rs", "use super::super::net::Dial;"),
         ("src/lease/mod.rs", "use super::net::Dial;"),
