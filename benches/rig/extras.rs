@@ -9,8 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::meter::{MeterError, family};
-use crate::process::{Load, ProcessError};
+use crate::process::ProcessError;
 use crate::proxies::{Proxy, Recipe, Site};
+use crate::roles::{Load, RoleError};
 
 /// The length of such a run: enough calls that single ones don't matter.
 const RUN: Duration = Duration::from_secs(2);
@@ -25,6 +26,8 @@ const TRACE_POLL: Duration = Duration::from_millis(10);
 pub(crate) enum ExtraError {
     #[error("a process of the run failed")]
     Process(#[from] ProcessError),
+    #[error("the load failed")]
+    Role(#[from] RoleError),
     #[error("/proc can't be read")]
     Meter(#[from] MeterError),
     #[error("{program} can't be run: is it installed?")]

@@ -7,11 +7,14 @@
 //! |---|---|
 //! | `main.rs` | the command line and the order of the measurements |
 //! | `proxies.rs` | what is compared and how it is configured |
-//! | `process.rs` | starts processes on a core and ends them |
+//! | `process.rs`, `roles.rs` | starts processes on a core and ends them |
 //! | `load.rs`, `upstream.rs`, `wire.rs` | the traffic, each side in a process of its own |
 //! | `meter.rs` | reads time on core and memory from `/proc` |
 //! | `extras.rs` | counts system calls and allocations |
-//! | `report.rs` | the table |
+//! | `report.rs`, `layout.rs` | the table |
+//! | `machine.rs` | a directory of the run's own, and how busy the machine is |
+//!
+//! `layout.rs`, `machine.rs`, `meter.rs` and `process.rs` serve the bench `fleet` too.
 
 #![allow(
     clippy::print_stdout,
@@ -20,18 +23,20 @@
 )]
 
 mod extras;
+mod layout;
 mod load;
+mod machine;
 mod meter;
 mod process;
 mod proxies;
 mod report;
+mod roles;
 mod upstream;
 mod wire;
 
 use std::error::Error;
-use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -39,10 +44,11 @@ use clap::{Parser, Subcommand};
 
 use crate::extras::AllocationCounter;
 use crate::load::Traffic;
+use crate::machine::{Scratch, load_average};
 use crate::meter::Reading;
-use crate::process::{Load, Upstream};
 use crate::proxies::{Proxy, RunningProxy, Site, Subject};
 use crate::report::{Row, Sample, table};
+use crate::roles::{Load, Upstream};
 
 /// Ahead of each measured run: caches and pools come back after the other proxies had the core.
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -140,7 +146,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
 }
 
 fn measure_all(options: &Options) -> Result<(), Box<dyn Error>> {
-    let scratch = Scratch::new()?;
+    let scratch = Scratch::new("rig")?;
     let upstream = Upstream::start(options.load_core)?;
     let site = Site {
         core: options.proxy_core,
@@ -148,7 +154,7 @@ fn measure_all(options: &Options) -> Result<(), Box<dyn Error>> {
         nginx: options.nginx.clone(),
         nginx_keepalive: options.nginx_keepalive,
         interlock: options.interlock.clone(),
-        scratch: scratch.0.clone(),
+        scratch: scratch.path().to_owned(),
     };
     let mut proxies = vec![Proxy::peer()];
     match &options.subject_cmd {
@@ -234,28 +240,4 @@ fn measure(
         rows.push(Row { name, samples, resident_bytes, syscalls, allocations: None });
     }
     Ok(rows)
-}
-
-fn load_average() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split_whitespace().next().unwrap_or("unknown").to_owned()
-}
-
-/// A directory of this run's own, gone when it ends.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> std::io::Result<Self> {
-        let name = format!("rig-{}", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left is in the build's own directory and does no harm.
-        drop(fs::remove_dir_all(&self.0));
-    }
 }

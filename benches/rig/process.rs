@@ -1,17 +1,14 @@
-//! The processes of a measurement: started on one core, ended by their handle, gone when the rig is.
+//! The processes of a measurement: started on one core or on any, ended by their handle, gone when the measurement is.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::load::{Counts, Traffic};
-
-/// How long a proxy may take until it accepts connections.
+/// How long a server may take until it accepts connections.
 const START_LIMIT: Duration = Duration::from_secs(10);
-/// Between two looks at a proxy that starts.
+/// Between two looks at a server that starts.
 const START_POLL: Duration = Duration::from_millis(20);
 
 /// Why a process doesn't do its part.
@@ -25,44 +22,39 @@ pub(crate) enum ProcessError {
     NotListening { program: OsString, listen: SocketAddr },
     #[error("a pipe or a socket failed")]
     Io(#[from] std::io::Error),
-    #[error("the upstream said {line:?} instead of its address")]
-    BadUpstream { line: String },
-    #[error("the load failed; its own message stands above")]
-    LoadFailed,
 }
 
-/// A process bound to one core. Dropping it kills it; so does the rig's own end, however it comes.
-pub(crate) struct Pinned {
+/// A process of the measurement. Dropping it kills it; so does the measurement's own end, however it comes.
+pub(crate) struct Process {
     program: OsString,
     child: Child,
 }
 
-impl Pinned {
-    /// Starts a proxy on a core. What it prints is shown on standard error: a pipe that nobody reads would fill up.
-    pub(crate) fn proxy(core: usize, command: &Command) -> Result<Self, ProcessError> {
-        Self::start(core, command, Stdio::null(), Stdio::from(std::io::stderr()))
+impl Process {
+    /// Starts a server, on one core or on any. What it prints is shown on standard error: a pipe that nobody reads would
+    /// fill up.
+    pub(crate) fn server(core: Option<usize>, command: &Command) -> Result<Self, ProcessError> {
+        let stderr = std::io::stderr;
+        Self::start(core, command, [Stdio::null(), Stdio::from(stderr()), Stdio::from(stderr())])
     }
 
-    /// Starts this program in one of its other roles, with pipes to it.
-    fn role(core: usize, args: &[&str]) -> Result<Self, ProcessError> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(args);
-        Self::start(core, &command, Stdio::piped(), Stdio::piped())
-    }
-
-    fn start(
-        core: usize,
+    /// Starts any process with its input, output and error output. To be called on the main thread: the process ends
+    /// with the thread that started it.
+    pub(crate) fn start(
+        core: Option<usize>,
         command: &Command,
-        stdin: Stdio,
-        stdout: Stdio,
+        [stdin, stdout, stderr]: [Stdio; 3],
     ) -> Result<Self, ProcessError> {
         let program = command.get_program().to_owned();
-        let mut pinned = Command::new("setpriv");
-        pinned.args(["--pdeathsig", "KILL", "taskset", "-c", &core.to_string()]);
-        pinned.arg(&program).args(command.get_args());
+        let mut bound = Command::new("setpriv");
+        bound.args(["--pdeathsig", "KILL"]);
+        if let Some(core) = core {
+            bound.args(["taskset", "-c", &core.to_string()]);
+        }
+        bound.arg(&program).args(command.get_args());
         let set = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
-        pinned.envs(set).stdin(stdin).stdout(stdout);
-        match pinned.spawn() {
+        bound.envs(set).stdin(stdin).stdout(stdout).stderr(stderr);
+        match bound.spawn() {
             Ok(child) => Ok(Self { program, child }),
             Err(source) => Err(ProcessError::NotStarted { program, source }),
         }
@@ -89,74 +81,17 @@ impl Pinned {
         Ok(())
     }
 
-    fn pipes(&mut self) -> Result<(ChildStdin, BufReader<ChildStdout>), ProcessError> {
-        let closed = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-        let stdin = self.child.stdin.take().ok_or_else(closed)?;
-        let stdout = self.child.stdout.take().ok_or_else(closed)?;
-        Ok((stdin, BufReader::new(stdout)))
+    /// Its handle, for its pipes and its end.
+    pub(crate) fn child(&mut self) -> &mut Child {
+        &mut self.child
     }
 }
 
-impl Drop for Pinned {
+impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended already; there is nobody left to tell.
         drop(self.child.kill());
         drop(self.child.wait());
-    }
-}
-
-/// The app behind the proxies.
-pub(crate) struct Upstream {
-    /// Where it listens.
-    pub(crate) address: SocketAddr,
-    _process: Pinned,
-}
-
-impl Upstream {
-    /// Starts it and learns its address.
-    pub(crate) fn start(core: usize) -> Result<Self, ProcessError> {
-        let mut process = Pinned::role(core, &["upstream"])?;
-        let (_, mut stdout) = process.pipes()?;
-        let mut line = String::new();
-        stdout.read_line(&mut line)?;
-        match line.trim().parse() {
-            Ok(address) => Ok(Self { address, _process: process }),
-            Err(_) => Err(ProcessError::BadUpstream { line }),
-        }
-    }
-}
-
-/// A load that is connected to one proxy and rests between its runs.
-pub(crate) struct Load {
-    _process: Pinned,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Load {
-    /// Starts it and lets it connect.
-    pub(crate) fn start(
-        core: usize,
-        target: SocketAddr,
-        connections: usize,
-        traffic: Traffic,
-    ) -> Result<Self, ProcessError> {
-        let traffic = match traffic {
-            Traffic::Updates => "updates",
-            Traffic::Unmatched => "unmatched",
-        };
-        let (target, connections) = (target.to_string(), connections.to_string());
-        let mut process = Pinned::role(core, &["load", &target, &connections, traffic])?;
-        let (stdin, stdout) = process.pipes()?;
-        Ok(Self { _process: process, stdin, stdout })
-    }
-
-    /// Runs for a while. All calls are answered when it returns. The load bounds its own time.
-    pub(crate) fn run(&mut self, length: Duration) -> Result<Counts, ProcessError> {
-        writeln!(self.stdin, "{}", length.as_millis()).map_err(|_| ProcessError::LoadFailed)?;
-        let mut line = String::new();
-        self.stdout.read_line(&mut line)?;
-        Counts::parse(&line).ok_or(ProcessError::LoadFailed)
     }
 }
 

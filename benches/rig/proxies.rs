@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::load::Traffic;
-use crate::process::{Pinned, ProcessError, free_address};
+use crate::process::{Process, ProcessError, free_address};
 
 const NGINX_CONFIG: &str = include_str!("nginx.conf");
 const INTERLOCK_CONFIG: &str = include_str!("interlock.toml");
@@ -94,7 +94,7 @@ pub(crate) struct Site {
 /// A proxy that accepts connections.
 pub(crate) struct RunningProxy {
     /// Its process.
-    pub(crate) process: Pinned,
+    pub(crate) process: Process,
     /// Where it listens.
     pub(crate) listen: SocketAddr,
 }
@@ -113,7 +113,7 @@ impl Site {
             Recipe::Command(line) => self.shell(listen, line),
         };
         command.envs(env.iter().copied());
-        let mut process = Pinned::proxy(self.core, &command)?;
+        let mut process = Process::server(Some(self.core), &command)?;
         process.wait_until_it_listens(listen)?;
         Ok(RunningProxy { process, listen })
     }

@@ -1,7 +1,6 @@
 //! The table: medians over the rounds, with their spread, and the ratios to the peer.
 
-use std::fmt::Write;
-
+use crate::layout::{Spread, lay_out};
 use crate::load::Counts;
 use crate::meter::Usage;
 
@@ -60,28 +59,14 @@ const HEADINGS: [&str; 12] = [
     "p50/p99 us",
 ];
 
-/// Lays the rows out; the first is the peer.
+/// The rows as text; the first is the peer.
 pub(crate) fn table(rows: &[Row]) -> String {
     let Some(peer) = rows.first() else {
         return String::new();
     };
     let mut lines = vec![HEADINGS.map(str::to_owned)];
     lines.extend(rows.iter().map(|row| cells(row, peer)));
-    let width = |column: usize| lines.iter().map(|line| line[column].len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
-
-    let mut text = String::new();
-    for line in &lines {
-        for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
-            let written = match column {
-                0 => write!(text, "{cell:<width$}"),
-                _ => write!(text, "  {cell:>width$}"),
-            };
-            debug_assert!(written.is_ok(), "a String takes whatever is written to it");
-        }
-        text.push('\n');
-    }
-    text
+    lay_out(&lines)
 }
 
 fn cells(row: &Row, peer: &Row) -> [String; HEADINGS.len()] {
@@ -117,23 +102,5 @@ fn with_ratio(figure: Option<f64>, of_peer: Option<f64>) -> String {
         (Some(figure), Some(of_peer)) => format!("{figure:.1} ({:.2}x)", figure / of_peer),
         (Some(figure), None) => format!("{figure:.1}"),
         (None, _) => "-".to_owned(),
-    }
-}
-
-/// The middle and the ends of some figures.
-struct Spread {
-    least: f64,
-    median: f64,
-    most: f64,
-}
-
-impl Spread {
-    fn of(figures: impl Iterator<Item = f64>) -> Self {
-        let mut figures: Vec<f64> = figures.collect();
-        figures.sort_unstable_by(f64::total_cmp);
-        let at = |index: usize| figures.get(index).copied().unwrap_or(f64::NAN);
-        let last = figures.len().saturating_sub(1);
-        let median = f64::midpoint(at(last / 2), at(figures.len() / 2));
-        Self { least: at(0), median, most: at(last) }
     }
 }
