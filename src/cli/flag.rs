@@ -20,6 +20,13 @@ use crate::domain::percent::Percent;
 use super::admin::failure::{self, AdminError, WAIT};
 use super::admin::{AdminArgs, get, print};
 use super::client::{Call, Client};
+use super::text::word;
+
+/// Between two looks at whether all sidecars have applied a change, which takes them milliseconds.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// A sidecar that was not heard of for so long, in milliseconds, is not waited for: five beats.
+const SILENT_MS: u64 = 5_000;
 
 /// Between two looks at a transition that is under way.
 const POLL: Duration = Duration::from_millis(500);
@@ -122,7 +129,7 @@ struct ChangeArgs {
     /// Change only if the flag is still at this version
     #[arg(long, value_name = "N")]
     if_version: Option<u64>,
-    /// Return only when the change is in force everywhere
+    /// Return only when the change is in force at every sidecar that the fleet has heard of lately
     #[arg(long)]
     wait: bool,
 }
@@ -174,7 +181,7 @@ async fn execute_explain(args: ExplainArgs, out: &mut impl Write) -> Result<(), 
     }
 }
 
-/// Looks at a flag until its transition is over.
+/// Looks at a flag until its transition is over, and every sidecar that is there has applied it.
 async fn settled(client: &Client, name: &str, mut flag: Value) -> Result<Value, AdminError> {
     let give_up = clock::now() + WAIT;
     while let Some(step) = under_way(&flag) {
@@ -184,7 +191,33 @@ async fn settled(client: &Client, name: &str, mut flag: Value) -> Result<Value, 
         sleep(POLL).await;
         flag = client.call(get(flag_target(name))).await?;
     }
-    Ok(flag)
+    let version = flag.get("version").and_then(Value::as_u64).unwrap_or_default();
+    loop {
+        let fleet = client.call(get("/api/v1/fleet".to_owned())).await?;
+        let behind = behind(&fleet, name, version);
+        if behind.is_empty() {
+            return Ok(flag);
+        }
+        if clock::now() > give_up {
+            return Err(AdminError::NotEverywhere { behind });
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// The sidecars that have not applied a version of a flag. One that has fallen silent is told of by `interlock fleet`.
+fn behind(fleet: &Value, name: &str, version: u64) -> Vec<String> {
+    let sidecars = fleet.get("sidecars").and_then(Value::as_array);
+    let there = sidecars.into_iter().flatten().filter(|sidecar| {
+        sidecar.get("silent_ms").and_then(Value::as_u64).unwrap_or_default() < SILENT_MS
+    });
+    let has_not = |sidecar: &&Value| {
+        let applied =
+            sidecar.get("flags").and_then(|flags| flags.get(name)).and_then(Value::as_u64);
+        // A sidecar that does not have the flag has nothing to apply.
+        applied.is_some_and(|applied| applied < version)
+    };
+    there.filter(has_not).map(|sidecar| word(sidecar, "id")).collect()
 }
 
 fn under_way(flag: &Value) -> Option<String> {

@@ -35,6 +35,8 @@ pub(in crate::cli) enum AdminError {
     Call(#[from] ClientError),
     #[error("the change is made, but is still {step} after {WAIT:?}: see `interlock flag get`")]
     NotSettled { step: String },
+    #[error("the change is made, and not yet in force at {}: see `interlock fleet`", behind.join(", "))]
+    NotEverywhere { behind: Vec<String> },
     #[error("can't print: {0}")]
     Print(#[from] io::Error),
 }
@@ -47,6 +49,7 @@ impl AdminError {
             | Self::NoAccess { .. }
             | Self::Call(_)
             | Self::NotSettled { .. }
+            | Self::NotEverywhere { .. }
             | Self::Print(_) => FAILED,
         }
     }

@@ -168,16 +168,18 @@ async fn bad_usage_is_told_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn wait_returns_when_the_transition_is_over() {
+async fn wait_returns_when_the_transition_is_over_and_every_sidecar_that_is_there_has_it() {
+    let sidecar = |id: &str, silent_ms: u64, version: u64| json!({"id": id, "silent_ms": silent_ms, "flags": {"journey-updates": version}});
+    let fleet = |second| json!({"sidecars": [sidecar("a", 0, 2), sidecar("b", 9, second), sidecar("dead", 60_000, 1)]});
     let steps = ["guarding", "switching", "settled"].map(|step| flag_at(25, step));
-    let (url, sent) = admin_plane(steps.into()).await;
+    let (url, sent) = admin_plane(steps.into_iter().chain([fleet(1), fleet(2)]).collect()).await;
 
     let set = ["flag", "set", "journey-updates", "25%", "--reason", "step", "--wait"];
     let printed = run(&[&set[..], &["--admin", &url]].concat()).await.unwrap();
 
     assert_eq!(printed, "journey-updates: 25% (before: 5%), settled, version 2\n");
     let methods: Vec<String> = sent.lock().unwrap().iter().map(|s| s.method.clone()).collect();
-    assert_eq!(methods, ["PATCH", "GET", "GET"]);
+    assert_eq!(methods, ["PATCH", "GET", "GET", "GET", "GET"]);
 }
 
 #[tokio::test]
