@@ -36,6 +36,7 @@ mod limits;
 mod observability;
 mod readme;
 mod regressions;
+mod rights;
 mod routing;
 mod serialize;
 mod serialize_bounds;
