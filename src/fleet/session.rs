@@ -24,7 +24,7 @@ use crate::clock;
 use crate::domain::recovery::{self, Before, Phase, Return, Verdict, Why};
 use crate::remote::{Connected, Lane, Remote, Script};
 use crate::telemetry::Telemetry;
-use crate::telemetry::events::{FleetCounted, LeaseGateChanged, StoreFault};
+use crate::telemetry::events::{FleetCounted, StoreFault};
 use crate::telemetry::labels::LeaseGate;
 
 /// Between two beats while all is well.
@@ -216,7 +216,7 @@ impl Running {
         self.stage = Stage::Out;
         if !matches!(*self.keeper.standing(), Standing::Lost(_)) {
             self.keeper.turn(Standing::Lost(Arc::new(Era::nowhere())));
-            LeaseGateChanged { state: LeaseGate::Lost, why }.emit(&self.session.telemetry);
+            self.tell_gate(LeaseGate::Lost, why);
         }
     }
 
@@ -225,8 +225,7 @@ impl Running {
         self.stage = Stage::Out;
         if matches!(*self.keeper.standing(), Standing::Open(_) | Standing::Draining) {
             self.keeper.turn(Standing::Rallying(Arc::new(Era::nowhere())));
-            let state = LeaseGate::Recovering;
-            LeaseGateChanged { state, why }.emit(&self.session.telemetry);
+            self.tell_gate(LeaseGate::Recovering, why);
         }
     }
 
@@ -250,8 +249,7 @@ impl Running {
         self.stage = Stage::Back(Back { connected, epoch, returned_ms, since, phase });
         if !matches!(*self.keeper.standing(), Standing::Rallying(_)) {
             self.keeper.turn(Standing::Rallying(Arc::new(Era::nowhere())));
-            let (state, why) = (LeaseGate::Recovering, "the store is back");
-            LeaseGateChanged { state, why }.emit(&self.session.telemetry);
+            self.tell_gate(LeaseGate::Recovering, "the store is back");
         }
         (self.told, self.announced) = (None, false);
         self.tell_contact(register.revision);
@@ -375,8 +373,7 @@ impl Running {
                 self.keeper.turn(Standing::Open(era));
                 self.stage = Stage::In { generation, epoch };
                 self.remember(register);
-                let why = "every call from before has ended";
-                LeaseGateChanged { state: LeaseGate::Open, why }.emit(&self.session.telemetry);
+                self.tell_gate(LeaseGate::Open, "every call from before has ended");
                 clock::now()
             }
         }

@@ -124,7 +124,7 @@ pub enum LeaseError {
     },
     /// The store that grants leases is gone, and the flag says to refuse then.
     #[error(
-        "the store that grants leases can't be asked (on_store_loss = \"reject\"): retry later, or see /readyz and the metric interlock_lease_gate"
+        "the store grants no lease: it can't be asked, or calls from before it was lost have not ended (on_store_loss = \"reject\"): retry later, or see the metric interlock_lease_gate and the log"
     )]
     StoreLost,
     /// The lease would not have lasted to the end of the call: this process stood still, or its connections took too long.

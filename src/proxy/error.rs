@@ -38,7 +38,7 @@ pub(crate) enum ProxyError {
     #[error("the upstream didn't answer: {0}")]
     Unanswered(#[from] Unanswered),
     /// The entity's lease was not to be had: nothing was sent.
-    #[error("the entity is busy: {0}")]
+    #[error("{0}")]
     Busy(#[from] LeaseError),
 }
 

@@ -1,12 +1,13 @@
 //! What a session notes, and tells the rest of the sidecar and people.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{LIVE_FOR, Remembered, Running, Stage, whole_ms};
 use crate::clock;
 use crate::domain::recovery::Why;
-use crate::fleet::Contact;
 use crate::fleet::registry::{Register, Said};
+use crate::fleet::{Contact, FleetView};
 use crate::telemetry::VERSION;
 use crate::telemetry::events::LeaseGateChanged;
 use crate::telemetry::labels::{LabelValue, LeaseGate};
@@ -64,6 +65,16 @@ impl Running {
         });
     }
 
+    /// Tells how the gate stands, in what this sidecar shows of itself as well: without the store no beat does.
+    pub(super) fn tell_gate(&self, state: LeaseGate, why: &str) {
+        LeaseGateChanged { state, why }.emit(&self.session.telemetry);
+        let mut view = FleetView::clone(&self.session.fleet.load());
+        for own in view.sidecars.iter_mut().filter(|sidecar| sidecar.this) {
+            own.leases = state;
+        }
+        self.session.fleet.store(Arc::new(view));
+    }
+
     /// Tells what is waited for, once.
     pub(super) fn tell_waiting(&mut self, why: &Why) {
         let same = self
@@ -82,7 +93,6 @@ impl Running {
                 format!("calls from before may go on at {}", ids.join(", "))
             }
         };
-        let state = LeaseGate::Recovering;
-        LeaseGateChanged { state, why: &text }.emit(&self.session.telemetry);
+        self.tell_gate(LeaseGate::Recovering, &text);
     }
 }
