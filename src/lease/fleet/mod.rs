@@ -32,9 +32,8 @@ use crate::clock::{self, Instant};
 use crate::domain::flag::OnStoreLoss;
 use crate::fleet::gate::{Era, Gate, Standing, changes_by};
 use crate::telemetry::labels::Exposure;
-pub(crate) use desk::Desk;
-pub(crate) use desk::Errand;
 use desk::{Asked, Question, Refused};
+pub(crate) use desk::{Desk, Errand};
 use hold::Hold;
 
 /// Far more than cores, so that two cores seldom meet at one mutex.
@@ -71,8 +70,8 @@ enum Slot {
 }
 
 impl FleetLeases {
-    /// Leases that are asked for at the desk on the other end of `desk`; `store_timeout` is the longest that a call which may
-    /// go on without a lease waits for one that is about to be granted again.
+    /// Leases that are asked for at the desk on the other end of `desk`; `store_timeout` is the longest that a
+    /// question takes, and so the shortest wait.
     pub(crate) fn new(
         gate: Gate,
         store_timeout: Duration,
@@ -206,16 +205,19 @@ impl Turn {
         deadline: Instant,
     ) -> Result<(Hold, FencingToken), NoLease> {
         let mut asked = match self.inner.take(&self.entity) {
-            Some(Slot::Held(mut hold)) if Arc::ptr_eq(&hold.place, &era.place) => {
-                if let Some(token) = hold.take(clock::now()) {
+            Some(Slot::Held(mut hold)) => {
+                // One from before the store was lost is of no use, but may still be there.
+                if Arc::ptr_eq(&hold.place, &era.place)
+                    && let Some(token) = hold.take(clock::now())
+                {
                     return Ok((hold, token));
                 }
                 self.inner.send(Errand::Release { entity: Arc::clone(&self.entity), hold });
                 self.question(era)
             }
             Some(Slot::Asked(asked)) if Arc::ptr_eq(&asked.place, &era.place) => asked,
-            // Dropped, an old question is withdrawn; an old lease runs out.
-            _ => self.question(era),
+            // Dropped, an old question is withdrawn.
+            Some(Slot::Asked(_)) | None => self.question(era),
         };
         loop {
             let answer = tokio::select! {

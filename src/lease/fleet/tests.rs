@@ -10,6 +10,7 @@ use super::hold::COHORT;
 use super::trial::Trial;
 use crate::clock;
 use crate::domain::flag::OnStoreLoss;
+use crate::fleet::gate::Standing;
 use crate::lease::{LeaseError, LeaseTerms, Leases, Reach, StoreTerms};
 use crate::remote::testing::TestServer;
 use crate::telemetry::labels::Exposure;
@@ -223,6 +224,31 @@ async fn a_lease_that_is_gone_when_it_is_given_back_counts_as_an_exposure() {
         sleep(Duration::from_millis(2)).await;
     }
     panic!("it was not counted");
+}
+
+/// The next call does not run before the store was lost and is back: this thread does not let it.
+#[tokio::test]
+async fn a_lease_from_before_the_store_was_lost_is_given_back_for_the_next_call() {
+    let server = TestServer::redis();
+    let sidecar = sidecars(&server, 1).await.remove(0);
+    let held = sidecar.acquire("a", TERMS).await.unwrap();
+    let next = sidecar.clone();
+    let next = tokio::spawn(async move { next.acquire("a", TERMS).await.unwrap() });
+    tokio::task::yield_now().await;
+    let Standing::Open(before) = (*sidecar.gate.standing()).clone() else { panic!("not open") };
+    let place = Arc::clone(&before.place);
+    drop(before);
+
+    held.release();
+    server.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+    let give_up = clock::now() + Duration::from_secs(10);
+    while sidecar.gate.is_open_at(&place) || !matches!(*sidecar.gate.standing(), Standing::Open(_))
+    {
+        assert!(clock::now() < give_up, "the store was not lost and found");
+        std::thread::yield_now();
+    }
+
+    timeout(SOON, next).await.expect("it waits for its own sidecar's lease").unwrap().release();
 }
 
 #[tokio::test]
