@@ -10,29 +10,25 @@
 //! woken to set its alarm. Whoever arrives later looks at the time too. So there is no background task to start, to stop
 //! or to lose. An entity that nobody asks for again stays in the map until [`LocalLeases::sweep`].
 
-use std::collections::HashMap;
-use std::collections::hash_map::{Entry, RandomState};
+use std::collections::hash_map::Entry;
 use std::future::poll_fn;
-use std::hash::BuildHasher;
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::time::{Sleep, sleep_until};
 
 use super::queue::{Queue, Turn};
+use super::shards::Shards;
 use super::{End, FencingToken, Held, LONGEST, Lease, LeaseError, LeaseTerms, Leases, Reach};
 use crate::clock::{self, Instant};
 
 /// How often to call [`LocalLeases::sweep`]: seldom enough to cost nothing, often enough that what an outage left behind
 /// goes soon after it.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(1);
-
-/// Far more than cores, so that two cores seldom meet at one mutex.
-const SHARDS: usize = 64;
 
 /// A shard's map gives memory back when it could hold this many times what it holds.
 const SLACK: usize = 4;
@@ -42,8 +38,6 @@ const SMALL: usize = 64;
 
 /// Is told of an entity.
 type OnQuiet = dyn Fn(&Arc<str>) + Send + Sync;
-
-type Shard = HashMap<Arc<str>, Queue>;
 
 /// Leases within this process. Clones share one table.
 #[derive(Clone)]
@@ -62,8 +56,7 @@ impl LocalLeases {
     /// with no lock held, so the entity may have been leased again by then.
     pub(super) fn telling(on_quiet: impl Fn(&Arc<str>) + Send + Sync + 'static) -> Self {
         let table = Table {
-            shards: std::array::from_fn(|_| Mutex::default()),
-            hasher: RandomState::new(),
+            shards: Shards::new(),
             last_token: AtomicU64::new(clock::wall_ms().saturating_mul(1000)),
             on_quiet: Box::new(on_quiet),
         };
@@ -73,13 +66,17 @@ impl LocalLeases {
     /// How many entities are held, or kept and not yet swept.
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
-        self.table.lock_each().map(|shard| shard.len()).sum()
+        self.table.shards.lock_each().map(|shard| shard.len()).sum()
     }
 
     /// How many calls wait, over all entities.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
-        self.table.lock_each().map(|shard| shard.values().map(Queue::waiting).sum::<usize>()).sum()
+        self.table
+            .shards
+            .lock_each()
+            .map(|shard| shard.values().map(Queue::waiting).sum::<usize>())
+            .sum()
     }
 
     /// Forgets entities whose kept lease has run out. Call it every [`SWEEP_EVERY`]; it looks at each entity once,
@@ -87,7 +84,7 @@ impl LocalLeases {
     pub fn sweep(&self) {
         let now = clock::now();
         let (mut wakers, mut quiet) = (Vec::new(), Vec::new());
-        for mut shard in self.table.lock_each() {
+        for mut shard in self.table.shards.lock_each() {
             shard.retain(|entity, queue| {
                 wakers.extend(queue.expire(now));
                 if queue.is_quiet() {
@@ -189,8 +186,7 @@ enum Entered {
 }
 
 struct Table {
-    shards: [Mutex<Shard>; SHARDS],
-    hasher: RandomState,
+    shards: Shards<Queue>,
     last_token: AtomicU64,
     on_quiet: Box<OnQuiet>,
 }
@@ -199,7 +195,7 @@ impl Table {
     /// Takes the lease if it is free, else a place in the queue.
     fn enter(&self, entity: &Arc<str>, max_waiters: usize) -> Result<Entered, LeaseError> {
         let mut wake = None;
-        let entered = match self.shard(entity).entry(Arc::clone(entity)) {
+        let entered = match self.shards.of(entity).entry(Arc::clone(entity)) {
             Entry::Vacant(vacant) => {
                 let token = self.next_token();
                 vacant.insert(Queue::held_by(token));
@@ -252,7 +248,7 @@ impl Table {
         entity: &Arc<str>,
         act: impl FnOnce(&mut Queue) -> (Option<Waker>, T),
     ) -> Option<T> {
-        let (wake, result, fell_quiet) = match self.shard(entity).entry(Arc::clone(entity)) {
+        let (wake, result, fell_quiet) = match self.shards.of(entity).entry(Arc::clone(entity)) {
             Entry::Vacant(_) => return None,
             Entry::Occupied(mut occupied) => {
                 let (wake, result) = act(occupied.get_mut());
@@ -273,15 +269,6 @@ impl Table {
     /// The next token. Called under the entity's shard, so that an entity's tokens grow in the order of its queue.
     fn next_token(&self) -> FencingToken {
         FencingToken(self.last_token.fetch_add(1, Ordering::Relaxed) + 1)
-    }
-
-    fn shard(&self, entity: &str) -> MutexGuard<'_, Shard> {
-        let hash = self.hasher.hash_one(entity);
-        lock(&self.shards[(hash % SHARDS as u64) as usize])
-    }
-
-    fn lock_each(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
-        self.shards.iter().map(lock)
     }
 }
 
@@ -311,11 +298,6 @@ impl Held for LocallyHeld {
     fn covers_a_call(&self) -> bool {
         true
     }
-}
-
-/// A panic under the lock leaves nothing half-done (each change to a queue is a few moves), so poison is no news.
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@
 mod fleet;
 mod local;
 mod queue;
+mod shards;
 
 #[cfg(test)]
 mod conformance;

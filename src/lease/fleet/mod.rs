@@ -17,16 +17,14 @@ mod tests;
 #[cfg(test)]
 pub(in crate::lease) mod trial;
 
-use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use super::local::LocalLeases;
+use super::shards::Shards;
 use super::{End, FencingToken, Held, LONGEST, Lease, LeaseError, LeaseTerms, Leases, Reach};
 use crate::clock::{self, Instant};
 use crate::domain::flag::OnStoreLoss;
@@ -35,9 +33,6 @@ use crate::telemetry::labels::Exposure;
 use desk::{Asked, Question, Refused};
 pub(crate) use desk::{Desk, Errand};
 use hold::Hold;
-
-/// Far more than cores, so that two cores seldom meet at one mutex.
-const SHARDS: usize = 64;
 
 /// Between a failed question and the next look at the gate, while there is patience.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
@@ -55,8 +50,7 @@ pub(crate) struct FleetLeases {
 
 struct Inner {
     local: LocalLeases,
-    slots: [Mutex<HashMap<Arc<str>, Slot>>; SHARDS],
-    hasher: RandomState,
+    slots: Shards<Slot>,
     gate: Gate,
     store_timeout: Duration,
     /// One question per entity at most, and one errand per lease: the queue is as long as there are calls, which are bounded.
@@ -85,8 +79,7 @@ impl FleetLeases {
                         inner.clear(entity);
                     }
                 }),
-                slots: std::array::from_fn(|_| Mutex::default()),
-                hasher: RandomState::new(),
+                slots: Shards::new(),
                 gate,
                 store_timeout,
                 desk,
@@ -288,19 +281,12 @@ impl Drop for Turn {
 }
 
 impl Inner {
-    fn shard(&self, entity: &str) -> MutexGuard<'_, HashMap<Arc<str>, Slot>> {
-        let hash = self.hasher.hash_one(entity);
-        // A map is whole after any panic, so poison is no news.
-        let shard = &self.slots[(hash % SHARDS as u64) as usize];
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn take(&self, entity: &Arc<str>) -> Option<Slot> {
-        self.shard(entity).remove(entity)
+        self.slots.of(entity).remove(entity)
     }
 
     fn put(&self, entity: &Arc<str>, slot: Slot) {
-        let before = self.shard(entity).insert(Arc::clone(entity), slot);
+        let before = self.slots.of(entity).insert(Arc::clone(entity), slot);
         // Only the first of an entity's queue puts, after it took: there is nothing to lose here.
         drop(before);
     }

@@ -178,7 +178,7 @@ impl OnTrial for Trial {
 
     fn held(&self) -> usize {
         let inner = &self.leases.inner;
-        let slots = inner.slots.iter().map(|shard| shard.lock().unwrap().len());
+        let slots = inner.slots.lock_each().map(|shard| shard.len());
         inner.local.held().max(slots.sum())
     }
 
