@@ -1,36 +1,34 @@
 //! From a tree in which everything was checked to the validated configuration.
 
+mod flag;
+
 use std::num::NonZero;
 use std::thread;
 
-use http::Method;
-
 use super::check;
 use super::error::{ConfigProblems, Fault};
+use super::otel::Otel;
 use super::tree::Branch;
 use super::values;
 use super::{
-    AdminConfig, Config, FixedConfig, FlagConfig, LeaseConfig, LegacyConfig, LogFormat,
-    ProxyConfig, RedisConfig, RouteConfig, StoreConfig, StoreUrl, TelemetryConfig,
+    AdminConfig, Config, DivergenceConfig, LegacyConfig, LogFormat, OtlpProtocol, ProxyConfig,
+    RedisConfig, StoreConfig, StoreUrl, TelemetryConfig, TracesConfig,
 };
-use crate::domain::entity::EntityTemplate;
-use crate::domain::flag::{OnStoreLoss, Strategy};
-use crate::domain::route::PathTemplate;
-use crate::domain::source::Source;
 
 /// Builds it. What `check` and `cross` let pass can't be wrong; if it is all the same, this says where.
-pub(super) fn config(root: &Branch<'_>) -> Result<Config, ConfigProblems> {
+pub(super) fn config(root: &Branch<'_>, otel: &Otel) -> Result<Config, ConfigProblems> {
     Ok(Config {
         proxy: proxy(&root.at("proxy"))?,
         legacy: legacy(&root.at("legacy"))?,
         admin: admin(&root.at("admin"))?,
         store: store(&root.at("store"))?,
-        telemetry: telemetry(&root.at("telemetry"))?,
+        telemetry: telemetry(&root.at("telemetry"), otel)?,
+        divergence: divergence(&root.at("divergence"))?,
         flags: root
             .at("flags")
             .children()
             .into_iter()
-            .map(|(name, branch)| flag(name, &branch))
+            .map(|(name, branch)| flag::flag(name, &branch))
             .collect::<Result<_, _>>()?,
     })
 }
@@ -95,61 +93,36 @@ fn redis(at: &Branch<'_>, url: StoreUrl) -> Result<RedisConfig, ConfigProblems> 
     })
 }
 
-fn telemetry(at: &Branch<'_>) -> Result<TelemetryConfig, ConfigProblems> {
+fn telemetry(at: &Branch<'_>, otel: &Otel) -> Result<TelemetryConfig, ConfigProblems> {
     let log_format = match check::text(&at.at("log_format")) {
         Some("text") => LogFormat::Text,
         _ => LogFormat::Json,
     };
-    Ok(TelemetryConfig { log: at.get("log", values::log_filter)?, log_format })
+    let traces = traces(at, otel)?;
+    Ok(TelemetryConfig { log: at.get("log", values::log_filter)?, log_format, traces })
 }
 
-fn flag(name: &str, at: &Branch<'_>) -> Result<FlagConfig, ConfigProblems> {
-    let entity: EntityTemplate = at.get("entity", values::parsed)?;
-    let routes = at.at("routes").elements();
-    let routes = routes.iter().map(|branch| route(&entity, branch)).collect::<Result<_, _>>()?;
-    Ok(FlagConfig {
-        name: name.to_owned(),
-        percent: at.get("percent", values::percent)?,
-        on_store_loss: match check::text(&at.at("on_store_loss")) {
-            Some("reject") => OnStoreLoss::Reject,
-            _ => OnStoreLoss::Legacy,
-        },
-        store_patience: at.get("store_patience", values::duration)?,
-        lease: LeaseConfig {
-            wait: at.get("lease.wait", values::duration)?,
-            max_waiters: count(at, "lease.max_waiters")?,
-        },
-        fixed: fixed(at)?,
-        routes,
-        entity,
-    })
-}
-
-fn fixed(flag: &Branch<'_>) -> Result<FixedConfig, ConfigProblems> {
-    match check::text(&flag.at("fixed.strategy")) {
-        Some(text) if text == Strategy::Upstream.as_str() => {
-            Ok(FixedConfig::Upstream { url: flag.get("fixed.url", values::upstream)? })
-        }
-        _ => Ok(FixedConfig::Serialize),
-    }
-}
-
-fn route(entity: &EntityTemplate, at: &Branch<'_>) -> Result<RouteConfig, ConfigProblems> {
-    let written = at.at("placeholders");
-    let source = |placeholder: &String| {
-        // A placeholder's name has no dot, so it is one step.
-        let source = written.optional(placeholder, values::parsed::<Source>)?;
-        let source = source.unwrap_or_else(|| Source::Path(placeholder.clone()));
-        Ok::<_, ConfigProblems>(source)
+fn traces(at: &Branch<'_>, otel: &Otel) -> Result<Option<TracesConfig>, ConfigProblems> {
+    let url = at.optional("otlp_endpoint", values::collector)?;
+    let Some(url) = url.filter(|_| otel.off.is_none()) else {
+        return Ok(None);
     };
-    let path: PathTemplate = at.get("path", values::parsed)?;
-    let methods: Vec<Method> = at.get("methods", values::methods)?;
-    Ok(RouteConfig {
-        name: at.get("name", values::name)?,
-        methods,
-        path,
-        sources: entity.placeholders().iter().map(source).collect::<Result<_, _>>()?,
-    })
+    let (protocol, endpoint) = match check::text(&at.at("otlp_protocol")) {
+        Some("http/protobuf") => (OtlpProtocol::HttpProtobuf, url.for_http(otel.named_by)),
+        _ => (OtlpProtocol::Grpc, url.for_grpc()),
+    };
+    Ok(Some(TracesConfig {
+        endpoint,
+        protocol,
+        ratio: at.get("trace_ratio", values::ratio)?,
+        headers: otel.headers.clone(),
+        timeout: otel.timeout(),
+        resource: otel.resource(),
+    }))
+}
+
+fn divergence(at: &Branch<'_>) -> Result<DivergenceConfig, ConfigProblems> {
+    Ok(DivergenceConfig { keep: count(at, "keep")?, max_age: at.get("max_age", values::duration)? })
 }
 
 fn count(at: &Branch<'_>, name: &str) -> Result<usize, ConfigProblems> {

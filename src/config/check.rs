@@ -58,7 +58,7 @@ pub(super) fn table(at: &Branch<'_>, place: &str, findings: &mut Findings) {
                     table(&element, &place, findings);
                 }
             }
-            Some(Node::Leaf(key)) => leaf(at, &child, key, findings),
+            Some(Node::Leaf(key)) => leaf(&child, key, findings),
             None => {}
         }
     }
@@ -75,19 +75,10 @@ pub(super) fn table(at: &Branch<'_>, place: &str, findings: &mut Findings) {
     }
 }
 
-fn leaf(parent: &Branch<'_>, at: &Branch<'_>, key: &Key, findings: &mut Findings) {
+fn leaf(at: &Branch<'_>, key: &Key, findings: &mut Findings) {
     let Some(value) = at.value() else { return };
-    match key.support {
-        Support::Refused(remedy) if !says_default(at, key) => {
-            return findings.refuse(at, Fault::Unsupported { remedy });
-        }
-        Support::Later(remedy) => {
-            let (place, _) = key.split();
-            let whole_table =
-                keys::keys_in(place).all(|key| matches!(key.support, Support::Later(_)));
-            findings.warn(if whole_table { parent } else { at }, Notice::NoEffect { remedy });
-        }
-        _ => {}
+    if let Support::Refused(remedy) = key.support {
+        return findings.refuse(at, Fault::Unsupported { remedy });
     }
     if let Err(fault) = values::check(value, &key.kind) {
         findings.refuse(at, fault);

@@ -79,9 +79,7 @@ pub enum Conflict {
         proxy: std::net::SocketAddr,
     },
     /// Every call would come back in.
-    #[error(
-        "is where Interlock itself listens ({key} = \"{listener}\"): give the app another port"
-    )]
+    #[error("is where Interlock itself listens ({key} = \"{listener}\"): name another port")]
     Loop {
         /// Which of its listeners.
         key: &'static str,
@@ -128,4 +126,57 @@ pub enum Conflict {
         /// `lease.wait` as text.
         wait: String,
     },
+    /// An entity can't be read: the detector knows of it no more than its key.
+    #[error(
+        "has {{{placeholder}}}, which is none of the entity's placeholders ({}): read the entity by those alone",
+        .placeholders.join(", ")
+    )]
+    UnfilledRead {
+        /// The path's placeholder.
+        placeholder: String,
+        /// Those of the entity.
+        placeholders: Vec<String>,
+    },
+    /// A field that can't be named.
+    #[error(
+        "has {{{placeholder}}}, which neither the route's path nor the entity has: use a placeholder of those, or add it to \
+         the path"
+    )]
+    UnfilledEffect {
+        /// The pointer's placeholder.
+        placeholder: String,
+    },
+    /// A detector that does not know what some updates do.
+    #[error(
+        "has a method that may update, and flags.NAME.verify needs to know what: say it with effect = {{ pointer = \
+         \"/status\", value = \"body:/status\" }}, or the detector would take its updates for a stranger's"
+    )]
+    NoEffect,
+    /// A candidate with a store of its own is not to be found.
+    #[error(
+        "needs to know where the candidate with a store of its own listens: set shadow.url, such as \
+         \"http://127.0.0.1:5002\""
+    )]
+    NoShadowUrl,
+    /// An app that serves would be taken for a candidate.
+    #[error(
+        "is {key}, whose app serves, so that shadows would write live state: name a candidate with a store of its own, or \
+         use mode = \"dry_run\" if the app promises not to commit what carries Interlock-Shadow: 1"
+    )]
+    ShadowOfLiveState {
+        /// The other key.
+        key: String,
+    },
+    /// With one app only there is nothing to compare it with.
+    #[error(
+        "has no other app to ask, since strategy \"serialize\" calls the same one on both paths: set shadow.url, or \
+         noise = \"100%\" to learn what differs by itself"
+    )]
+    NoOtherApp,
+    /// The app that serves would get copies that it commits.
+    #[error(
+        "is for mode \"dry_run\" only, since the app that serves would get copies of updates and write live state: leave it \
+         at 0"
+    )]
+    NoiseWritesLiveState,
 }

@@ -1,16 +1,19 @@
 //! What must hold between settings. Values that are wrong on their own are reported in [`check`](super::check) and
 //! passed over here.
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use super::UpstreamUrl;
+use super::addresses;
 use super::check::{self, Findings};
 use super::conflict::Conflict;
 use super::error::{Fault, Origin, Problem};
+use super::otel::Otel;
+use super::shadow_rules;
 use super::store_rules;
+use super::traces_rules;
 use super::tree::Branch;
 use super::values;
+use super::verify_rules;
 use super::warning::Notice;
 use crate::domain::entity::EntityTemplate;
 use crate::domain::route::PathTemplate;
@@ -22,14 +25,14 @@ pub(super) const MAX_FLAGS: usize = 50;
 pub(super) const MAX_ROUTES: usize = 200;
 
 const USE_ANOTHER_STRATEGY: &str = "use strategy = \"serialize\" or \"upstream\"";
-const NO_SHADOW: &str = "leave shadow.mode at \"off\"";
 
 /// Checks all of it.
-pub(super) fn check(root: &Branch<'_>, findings: &mut Findings) {
+pub(super) fn check(root: &Branch<'_>, otel: &Otel, findings: &mut Findings) {
     listeners(root, findings);
     upstreams(root, findings);
     snapshot(root, findings);
     store_rules::check(root, findings);
+    traces_rules::check(root, otel, findings);
     let flags = root.at("flags").children();
     if flags.len() > MAX_FLAGS {
         let conflict = Conflict::TooManyFlags { count: flags.len(), max: MAX_FLAGS };
@@ -67,20 +70,10 @@ fn listeners(root: &Branch<'_>, findings: &mut Findings) {
     if let Some(proxy) = root.peek("proxy.listen", values::address)
         && proxy.port() != 0
         && proxy.port() == admin_listen.port()
-        && overlap(proxy.ip(), admin_listen.ip())
+        && addresses::overlap(proxy.ip(), admin_listen.ip())
     {
         findings.refuse(&admin.at("listen"), Conflict::SameListener { proxy });
     }
-}
-
-/// Whether two listeners on these addresses would want the same port.
-fn overlap(a: IpAddr, b: IpAddr) -> bool {
-    let covers = |all: IpAddr, one: IpAddr| match all {
-        IpAddr::V4(v4) => v4.is_unspecified() && one.is_ipv4(),
-        // By default it takes the port for IPv4 as well.
-        IpAddr::V6(v6) => v6.is_unspecified(),
-    };
-    a == b || covers(a, b) || covers(b, a)
 }
 
 /// Nothing that is called may be what calls.
@@ -92,18 +85,24 @@ fn upstreams(root: &Branch<'_>, findings: &mut Findings) {
         if legacy_url.is_some() && flag.peek("fixed.url", values::upstream) == legacy_url {
             findings.warn(&fixed, Notice::FixedIsLegacy);
         }
-        called.push(fixed);
+        called.extend([fixed, flag.at("shadow.url")]);
     }
-    for url in called {
-        let Some(upstream) = url.value().and_then(|value| values::upstream(value).ok()) else {
-            continue;
-        };
-        for key in ["proxy.listen", "admin.listen"] {
-            if let Some(listener) = root.peek(key, values::address)
-                && reaches(&upstream, listener)
-            {
-                findings.refuse(&url, Conflict::Loop { key, listener });
-            }
+    for at in called {
+        if let Some(url) = at.value().and_then(|value| values::upstream(value).ok()) {
+            no_loop(root, &at, &url.host, url.port, findings);
+        }
+    }
+    if let Some(url) = root.peek("telemetry.otlp_endpoint", values::collector) {
+        no_loop(root, &root.at("telemetry.otlp_endpoint"), &url.host, url.port, findings);
+    }
+}
+
+fn no_loop(root: &Branch<'_>, at: &Branch<'_>, host: &str, port: u16, findings: &mut Findings) {
+    for key in ["proxy.listen", "admin.listen"] {
+        if let Some(listener) = root.peek(key, values::address)
+            && addresses::reaches(host, port, listener)
+        {
+            findings.refuse(at, Conflict::Loop { key, listener });
         }
     }
 }
@@ -117,23 +116,6 @@ fn snapshot(root: &Branch<'_>, findings: &mut Findings) {
     }
 }
 
-/// Whether a call to `url` certainly arrives at `listener`; names other than localhost are not resolved.
-fn reaches(url: &UpstreamUrl, listener: SocketAddr) -> bool {
-    let here = |ip: IpAddr| {
-        ip == listener.ip()
-            || ip.is_unspecified()
-            || (ip.is_loopback() && overlap(ip, listener.ip()))
-    };
-    let host_is_here = match url.host.parse::<IpAddr>() {
-        Ok(ip) => here(ip),
-        Err(_) => {
-            url.host.trim_end_matches('.').eq_ignore_ascii_case("localhost")
-                && (listener.ip().is_loopback() || listener.ip().is_unspecified())
-        }
-    };
-    url.port == listener.port() && host_is_here
-}
-
 fn one_flag(root: &Branch<'_>, flag: &Branch<'_>, findings: &mut Findings) {
     let routes = flag.at("routes");
     if routes.elements().is_empty() && !findings.covers(routes.path()) {
@@ -145,9 +127,8 @@ fn one_flag(root: &Branch<'_>, flag: &Branch<'_>, findings: &mut Findings) {
         }
     }
     fixed_path(flag, findings);
-    if matches!(check::text(&flag.at("shadow.mode")), Some("plan" | "dry_run" | "isolated")) {
-        findings.refuse(&flag.at("shadow.mode"), Fault::Unsupported { remedy: NO_SHADOW });
-    }
+    verify_rules::check(flag, findings);
+    shadow_rules::check(root, flag, findings);
     drain(root, flag, findings);
 }
 

@@ -1,49 +1,58 @@
 //! The configuration as it is in effect, written so that it can be read again.
 
+mod flag;
+mod shadow;
+mod telemetry;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use self::flag::Flag;
+use self::telemetry::{Divergence, Otel, Telemetry};
 use super::{
-    AdminConfig, Config, FixedConfig, FlagConfig, LegacyConfig, LogFormat, ProxyConfig,
-    RedisConfig, RouteConfig, StoreConfig, StoreMode, StoreUrl, TelemetryConfig, UpstreamUrl, size,
-    values,
+    AdminConfig, Config, LegacyConfig, ProxyConfig, RedisConfig, StoreConfig, StoreMode, StoreUrl,
+    UpstreamUrl, size, values,
 };
-use crate::domain::flag::Strategy;
-use crate::domain::source::Source;
 
 impl Config {
     /// As TOML that loads back to this configuration; defaults are written out. Secrets are masked, and a masked one is
-    /// refused when it is read.
+    /// refused when it is read. What the `OTEL_*` variables alone can say stands in comments.
     ///
     /// # Errors
     ///
     /// None in practice: every part of a configuration can be written as TOML.
     pub fn effective_toml(&self) -> Result<String, toml::ser::Error> {
-        toml::to_string(&Effective::from(self))
+        let mut text = toml::to_string(&Effective::from(self))?;
+        if let Some(traces) = &self.telemetry.traces {
+            text.push_str(IN_COMMENTS);
+            for line in toml::to_string(&Otel::from(traces))?.lines() {
+                text.extend(["# ", line, "\n"]);
+            }
+        }
+        Ok(text)
     }
 
-    /// The same as a JSON document.
+    /// The same as a JSON document; what the `OTEL_*` variables alone can say stands in `telemetry.otel`.
     ///
     /// # Errors
     ///
     /// None in practice: every part of a configuration can be written as JSON.
     pub fn effective_json(&self) -> Result<serde_json::Value, serde_json::Error> {
-        serde_json::to_value(Effective::from(self))
+        let mut document = serde_json::to_value(Effective::from(self))?;
+        if let Some(traces) = &self.telemetry.traces
+            && let Some(telemetry) = document.get_mut("telemetry").and_then(|at| at.as_object_mut())
+        {
+            telemetry.insert("otel".to_owned(), serde_json::to_value(Otel::from(traces))?);
+        }
+        Ok(document)
     }
 }
 
-impl LogFormat {
-    /// The word for it in the configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Text => "text",
-        }
-    }
-}
+/// What stands before the comments.
+const IN_COMMENTS: &str = "\n# And of traces, by the OTEL_* variables or their defaults:\n";
 
 /// The file's layout; field names are keys.
 #[derive(Serialize)]
@@ -53,6 +62,7 @@ struct Effective<'c> {
     admin: Admin<'c>,
     store: Store<'c>,
     telemetry: Telemetry<'c>,
+    divergence: Divergence,
     flags: BTreeMap<&'c str, Flag<'c>>,
 }
 
@@ -108,45 +118,6 @@ struct Redis<'c> {
     prefix: &'c str,
 }
 
-#[derive(Serialize)]
-struct Telemetry<'c> {
-    log: &'c str,
-    log_format: &'static str,
-}
-
-#[derive(Serialize)]
-struct Flag<'c> {
-    entity: Shown<'c, crate::domain::entity::EntityTemplate>,
-    percent: f64,
-    on_store_loss: &'static str,
-    store_patience: Time,
-    lease: Lease,
-    fixed: Fixed<'c>,
-    routes: Vec<Route<'c>>,
-}
-
-#[derive(Serialize)]
-struct Lease {
-    wait: Time,
-    max_waiters: usize,
-}
-
-#[derive(Serialize)]
-struct Fixed<'c> {
-    strategy: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<Shown<'c, UpstreamUrl>>,
-}
-
-#[derive(Serialize)]
-struct Route<'c> {
-    name: &'c str,
-    methods: Vec<&'c str>,
-    path: Shown<'c, crate::domain::route::PathTemplate>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    placeholders: BTreeMap<&'c str, Shown<'c, Source>>,
-}
-
 /// A value written as its `Display` form.
 struct Shown<'c, T>(&'c T);
 
@@ -182,6 +153,7 @@ impl<'c> From<&'c Config> for Effective<'c> {
             admin: Admin::from(&config.admin),
             store: Store::from(&config.store),
             telemetry: Telemetry::from(&config.telemetry),
+            divergence: Divergence::from(&config.divergence),
             flags: config.flags.iter().map(|flag| (flag.name.as_str(), Flag::from(flag))).collect(),
         }
     }
@@ -239,56 +211,6 @@ impl<'c> From<&'c RedisConfig> for Redis<'c> {
             ca_file: redis.ca_file.as_deref(),
             timeout: Time(redis.timeout),
             prefix: &redis.prefix,
-        }
-    }
-}
-
-impl<'c> From<&'c TelemetryConfig> for Telemetry<'c> {
-    fn from(telemetry: &'c TelemetryConfig) -> Self {
-        Self { log: &telemetry.log, log_format: telemetry.log_format.as_str() }
-    }
-}
-
-impl<'c> From<&'c FlagConfig> for Flag<'c> {
-    fn from(flag: &'c FlagConfig) -> Self {
-        Self {
-            entity: Shown(&flag.entity),
-            percent: flag.percent.as_f64(),
-            on_store_loss: flag.on_store_loss.as_str(),
-            store_patience: Time(flag.store_patience),
-            lease: Lease { wait: Time(flag.lease.wait), max_waiters: flag.lease.max_waiters },
-            fixed: Fixed::from(&flag.fixed),
-            routes: flag.routes.iter().map(|route| Route::new(flag, route)).collect(),
-        }
-    }
-}
-
-impl<'c> From<&'c FixedConfig> for Fixed<'c> {
-    fn from(fixed: &'c FixedConfig) -> Self {
-        match fixed {
-            FixedConfig::Serialize => Self { strategy: Strategy::Serialize.as_str(), url: None },
-            FixedConfig::Upstream { url } => {
-                Self { strategy: Strategy::Upstream.as_str(), url: Some(Shown(url)) }
-            }
-        }
-    }
-}
-
-impl<'c> Route<'c> {
-    /// A placeholder that comes from its own name in the path needs no entry.
-    fn new(flag: &'c FlagConfig, route: &'c RouteConfig) -> Self {
-        let names = flag.entity.placeholders().iter().map(String::as_str);
-        let own_name =
-            |name: &str, source: &Source| matches!(source, Source::Path(path) if path == name);
-        Self {
-            name: &route.name,
-            methods: route.methods.iter().map(http::Method::as_str).collect(),
-            path: Shown(&route.path),
-            placeholders: names
-                .zip(&route.sources)
-                .filter(|(name, source)| !own_name(name, source))
-                .map(|(name, source)| (name, Shown(source)))
-                .collect(),
         }
     }
 }

@@ -10,19 +10,19 @@ use config::Value;
 
 use super::error::{Fault, Origin, Problem};
 use super::keys::{self, Key, Kind, Node};
+use super::otel;
 use super::raw::{self, Layer};
-use super::table::KEYS;
 
 /// What the names of variables begin with. `INTERLOCK_ADMIN` and its like belong to the command line.
 const PREFIX: &str = "INTERLOCK__";
 
-/// The variables of this process that are about the configuration.
+/// The variables of this process that are about the configuration: `INTERLOCK__…`, and the standard `OTEL_*`.
 pub fn variables() -> Vec<(String, String)> {
     // A value that is not Unicode is no valid value of any key; its replacement is refused with a message.
     let text = |text: OsString| text.to_string_lossy().into_owned();
     std::env::vars_os()
         .map(|(name, value)| (text(name), text(value)))
-        .filter(|(name, _)| suffix(name).is_some())
+        .filter(|(name, _)| suffix(name).is_some() || otel::is_variable(name))
         .collect()
 }
 
@@ -39,7 +39,7 @@ pub(super) fn layer(
         let Some(suffix) = suffix(&name) else {
             continue;
         };
-        let origin = format!("environment variable {name}");
+        let origin = otel::origin(&name);
         let target = resolve(suffix, flags).and_then(|target| match seen.get(&target.path) {
             Some(other) => Err(Fault::RepeatedVariable { other: other.clone() }),
             None => Ok(target),
@@ -138,8 +138,7 @@ fn as_in_variables(flag: &str) -> String {
 /// every key is listed.
 fn unknown(path: &[String], place: &str) -> Fault {
     let spelled = |place: &str| place.replace('.', "__").to_uppercase();
-    let all: Vec<String> = KEYS
-        .iter()
+    let all: Vec<String> = keys::all()
         .filter_map(|key| key.place.strip_prefix(place))
         .filter(|place| !place.contains(['*', '[']))
         .map(spelled)
@@ -151,11 +150,13 @@ fn unknown(path: &[String], place: &str) -> Fault {
     Fault::UnknownKey { suggestion, known: if near.is_empty() { far } else { near } }
 }
 
-/// A variable is always text: numbers and booleans become what a file would have held. What can't stays text, and is
+/// A variable is always text: numbers, booleans and lists become what a file would have held. What can't stays text, and is
 /// refused where its type is checked.
 fn typed(origin: &str, kind: &Kind, text: String) -> Value {
     let from_toml = match kind {
-        Kind::Integer { .. } | Kind::Bool | Kind::Ratio => raw::literal(origin, text.trim()),
+        Kind::Integer { .. } | Kind::Bool | Kind::Ratio | Kind::Patterns | Kind::HeaderNames => {
+            raw::literal(origin, text.trim())
+        }
         _ => None,
     };
     from_toml.unwrap_or_else(|| Value::new(Some(&origin.to_owned()), text))

@@ -3,9 +3,13 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::collector::CollectorFault;
 use super::conflict::Conflict;
+use super::pairs::PairsFault;
 use super::store_url::StoreUrlFault;
 use super::url::UrlFault;
+use crate::domain::compare::PatternError;
+use crate::domain::effects::EffectPointerError;
 use crate::domain::entity::EntityTemplateError;
 use crate::domain::percent::PercentError;
 use crate::domain::route::PathTemplateError;
@@ -197,10 +201,11 @@ pub enum Fault {
     #[error("is no store's URL: {0}")]
     NotAStore(#[from] StoreUrlFault),
     /// Not a collector's URL.
-    #[error(
-        "is no collector's URL: write http:// or https://, a host and a port, such as \"http://127.0.0.1:4317\""
-    )]
-    NotACollector,
+    #[error("is no collector's URL: {0}")]
+    NotACollector(#[from] CollectorFault),
+    /// Not a variable's list of headers.
+    #[error("is no list of headers: {0}")]
+    NotHeaders(#[from] PairsFault),
     /// Not one of a closed set.
     #[error("must be one of {}", .allowed.join(", "))]
     NotOneOf {
@@ -245,9 +250,31 @@ pub enum Fault {
     /// Not a source.
     #[error("{0}")]
     NotASource(#[from] SourceError),
-    /// Not a pointer into a document.
-    #[error("is no pointer: write something like \"/segments/[segmentId={{segmentId}}]/status\"")]
-    NotAPointer,
+    /// Not a pointer to a field.
+    #[error("{0}")]
+    NotAPointer(#[from] EffectPointerError),
+    /// Not a list of places.
+    #[error("has {pattern:?}, which {why}")]
+    NotAPattern {
+        /// As written.
+        pattern: String,
+        /// What is wrong with it.
+        why: PatternError,
+    },
+    /// Not a list of headers.
+    #[error("has {name:?}, which is no header's name: write something like \"content-type\"")]
+    NotAHeader {
+        /// As written.
+        name: String,
+    },
+    /// A longer list than anybody needs.
+    #[error("has {count} entries, and at most {max} are allowed")]
+    TooMany {
+        /// How many.
+        count: usize,
+        /// The bound.
+        max: usize,
+    },
     /// Understood, and not there yet.
     #[error("is not supported by this version: {remedy}")]
     Unsupported {
@@ -292,6 +319,9 @@ impl Fault {
                         | Conflict::NoStore
                         | Conflict::UserWithoutPassword
                         | Conflict::NotACluster
+                        | Conflict::NoEffect
+                        | Conflict::NoShadowUrl
+                        | Conflict::NoOtherApp
                 )
         )
     }

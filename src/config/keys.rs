@@ -1,11 +1,15 @@
 //! What a key of the configuration is, and how one is found by its place.
 //!
-//! The keys themselves stand in [`table`](super::table): one table drives the check for unknown keys, the built-in
+//! The keys themselves stand in [`table`] and [`flag_table`]: one table drives the check for unknown keys, the built-in
 //! defaults, the check of every value and the page `docs/configuration.md`.
 
 use std::time::Duration;
 
-use super::table::KEYS;
+use super::{flag_table, table};
+
+/// Tables that may be left out as a whole, which has a meaning of its own. What stands in them is required, or has its
+/// default, where they are written.
+const OPTIONAL_TABLES: [&str; 2] = ["flags.*.verify", "flags.*.routes[].effect"];
 
 /// One key: its place, what may stand there, its default and what it is for.
 #[derive(Debug)]
@@ -61,8 +65,12 @@ pub(super) enum Kind {
     Methods,
     /// Where a value stands in a request.
     Source,
-    /// A pointer into a document.
+    /// The field of a document that an update writes.
     Pointer,
+    /// Places in documents.
+    Patterns,
+    /// Names of headers.
+    HeaderNames,
     /// A table that this version doesn't look into.
     Table,
 }
@@ -83,10 +91,6 @@ pub(super) enum Presence {
 pub(super) enum Support {
     /// It does.
     Full,
-    /// It has no effect, and nobody could be misled by that.
-    Unused,
-    /// It has no effect yet: accepted with a warning.
-    Later(&'static str),
     /// Ignoring it would be wrong: refused with a remedy.
     Refused(&'static str),
 }
@@ -121,13 +125,17 @@ impl Key {
         self.place.rsplit_once('.').unwrap_or(("", self.place))
     }
 
-    /// Its default, where the built-in defaults hold one. Those without effect stay away: what nobody wrote should not
-    /// be reported as written.
+    /// Its default, where the built-in defaults hold one.
     pub(super) fn built_in(&self) -> Option<&'static str> {
-        match (self.presence, self.support) {
-            (Presence::Default(toml), Support::Full) => Some(toml),
-            _ => None,
+        match self.presence {
+            Presence::Default(toml) => Some(toml),
+            Presence::Required(_) | Presence::Optional(_) => None,
         }
+    }
+
+    /// Whether it stands in a table that may be left out as a whole: it has a default only where that is written.
+    pub(super) fn in_optional_table(&self) -> bool {
+        OPTIONAL_TABLES.contains(&self.split().0)
     }
 }
 
@@ -142,10 +150,17 @@ impl Kind {
             Self::Ratio => "a number from 0 to 1",
             Self::Percent => "a percentage, such as 25 or \"12.5%\"",
             Self::Methods => "a list of methods, such as [\"PUT\"]",
+            Self::Patterns => "a list of places, such as [\"/segments/*/updatedAt\"]",
+            Self::HeaderNames => "a list of headers, such as [\"content-type\"]",
             Self::Table => "a table",
             _ => "text in quotes",
         }
     }
+}
+
+/// All keys, in the order of the reference page.
+pub(super) fn all() -> impl Iterator<Item = &'static Key> {
+    table::KEYS.iter().chain(flag_table::KEYS)
 }
 
 /// What stands at a place; `None` for an unknown one.
@@ -153,7 +168,7 @@ pub(super) fn node(place: &str) -> Option<Node> {
     if place.is_empty() {
         return Some(Node::Table);
     }
-    KEYS.iter().find_map(|key| match key.place.strip_prefix(place)?.as_bytes().first() {
+    all().find_map(|key| match key.place.strip_prefix(place)?.as_bytes().first() {
         None => Some(Node::Leaf(key)),
         Some(b'.') => Some(Node::Table),
         Some(b'[') if !place.ends_with(']') => Some(Node::Tables),
@@ -190,7 +205,7 @@ pub(super) fn child_path(path: &str, name: &str) -> String {
 pub(super) fn names_in(place: &str) -> Vec<String> {
     let prefix = if place.is_empty() { String::new() } else { format!("{place}.") };
     let mut names: Vec<String> = Vec::new();
-    for key in KEYS {
+    for key in all() {
         let Some(rest) = key.place.strip_prefix(&prefix) else {
             continue;
         };
@@ -204,7 +219,7 @@ pub(super) fn names_in(place: &str) -> Vec<String> {
 
 /// The keys that stand directly in the table at `place`.
 pub(super) fn keys_in(place: &str) -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().filter(move |key| key.split().0 == place)
+    all().filter(move |key| key.split().0 == place)
 }
 
 /// The one of `known` that `name` is most likely a slip of.
@@ -269,8 +284,8 @@ mod tests {
 
     #[test]
     fn every_place_stands_once_in_the_table() {
-        for (index, key) in KEYS.iter().enumerate() {
-            assert!(!KEYS[..index].iter().any(|other| other.place == key.place), "{}", key.place);
+        for key in all() {
+            assert_eq!(all().filter(|other| other.place == key.place).count(), 1, "{}", key.place);
             assert!(key.doc.ends_with('.'), "{}", key.place);
         }
     }

@@ -64,7 +64,7 @@ pub fn mask_url(text: &str) -> String {
     };
     match rest.match_indices(':').find(|(at, _)| !is_port(*at)) {
         Some((at, _)) => format!("{scheme}{}:{MASK}", rest.get(..at).unwrap_or_default()),
-        None => text.to_owned(),
+        None => format!("{scheme}{}", without_query(rest)),
     }
 }
 
@@ -95,6 +95,8 @@ mod tests {
 
         check("redis://user:secret@host:6379/0", "redis://user:***@host:6379/0");
         check("redis://:my secret@host", "redis://:***@host");
+        check("redis://host?password=secret", "redis://host?***");
+        check("redis://host:6379?password=secret", "redis://host:***");
         check("redis://:se@cret@host", "redis://:***@host");
         check("user:secret@host", "user:***@host");
         check("redis:/:secret@host", "redis:***@host");

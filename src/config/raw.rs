@@ -11,7 +11,6 @@ use config::{FileFormat, Format, Map, Source, Value, ValueKind};
 use super::environment;
 use super::error::{Fault, Origin, Problem};
 use super::keys::{self, Node};
-use super::table::KEYS;
 use super::values;
 
 /// The most that one configuration file may have, in bytes: enough for every flag and route that is allowed.
@@ -34,10 +33,11 @@ impl Source for Layer {
     }
 }
 
-/// Reads every layer, reports what has no place in it and gives the rest, merged, as one tree.
+/// Reads every layer, reports what has no place in it and gives the rest, merged, as one tree; `above` is over them all.
 pub(super) fn read(
     files: &[PathBuf],
     env: impl Iterator<Item = (String, String)>,
+    above: &Layer,
     problems: &mut Vec<Problem>,
 ) -> Value {
     let mut layers = Vec::new();
@@ -57,7 +57,8 @@ pub(super) fn read(
     }
     let flags = flag_names(&layers);
     layers.push(environment::layer(env, &flags, problems));
-    merge(defaults(&flags), layers)
+    layers.push(above.clone());
+    merge(defaults(&flags, &layers), layers)
 }
 
 fn merge(defaults: Layer, layers: Vec<Layer>) -> Value {
@@ -204,17 +205,23 @@ fn flag_names(layers: &[Layer]) -> BTreeSet<String> {
         .collect()
 }
 
-/// The built-in defaults, for exactly these flags.
-fn defaults(flags: &BTreeSet<String>) -> Layer {
+/// The built-in defaults, for exactly these flags. Those of a table that may be left out stand there only where a layer
+/// writes it.
+fn defaults(flags: &BTreeSet<String>, layers: &[Layer]) -> Layer {
     let mut layer = Layer::default();
-    for key in KEYS {
+    for key in keys::all() {
         let Some(value) = key.built_in().and_then(|text| literal(BUILT_IN, text)) else {
             continue;
         };
         match key.place.strip_prefix("flags.*.") {
             None => insert(&mut layer.0, key.place.split('.'), value),
             Some(rest) => {
-                for flag in flags {
+                let table = rest.rsplit_once('.').map_or("", |(table, _)| table);
+                let stands = |flag: &&String| {
+                    !key.in_optional_table()
+                        || layers.iter().any(|layer| has_table(layer, flag, table))
+                };
+                for flag in flags.iter().filter(stands) {
                     let path = ["flags", flag].into_iter().chain(rest.split('.'));
                     insert(&mut layer.0, path, value.clone());
                 }
@@ -222,6 +229,20 @@ fn defaults(flags: &BTreeSet<String>) -> Layer {
         }
     }
     layer
+}
+
+/// Whether a layer writes this table of a flag.
+fn has_table(layer: &Layer, flag: &str, table: &str) -> bool {
+    let flag = layer.0.get("flags").and_then(|flags| within(flags, flag));
+    let found = table.split('.').fold(flag, |at, name| within(at?, name));
+    found.is_some_and(|found| matches!(found.kind, ValueKind::Table(_)))
+}
+
+fn within<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+    match &value.kind {
+        ValueKind::Table(table) => table.get(name),
+        _ => None,
+    }
 }
 
 /// One TOML value; `None` when it is none.

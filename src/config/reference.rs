@@ -1,13 +1,14 @@
 //! `docs/configuration.md`, made from the table of keys.
 
-use super::keys::{Key, Kind, Presence, Support};
+use super::keys::{self, Key, Kind, Presence, Support};
+use super::lists::{MAX_HEADERS, MAX_PATTERNS};
+use super::otel_table::VARIABLES;
 use super::size;
-use super::table::KEYS;
 use super::values::duration_text;
 
 const INTRODUCTION: &str = "# Configuration
 
-<!-- Made from the table of keys in src/config/table.rs; a test keeps it so. -->
+<!-- Made from the table of keys in src/config/table.rs and flag_table.rs; a test keeps it so. -->
 
 TOML. Layers, the later over the earlier: built-in defaults, each `--config FILE` in order, then the environment.
 Tables are merged key by key; an array, such as a flag's routes, replaces the earlier one as a whole.
@@ -26,7 +27,7 @@ keys are refused. `config/default.toml` has every key, commented; `config/single
 pub fn page() -> String {
     let mut page = INTRODUCTION.to_owned();
     let mut section = "";
-    for key in KEYS {
+    for key in keys::all() {
         let (heading, name) = section_of(key);
         if heading != section {
             section = heading;
@@ -34,8 +35,23 @@ pub fn page() -> String {
         }
         page.push_str(&row(key, name));
     }
+    page.push_str(OF_TRACES);
+    for (name, meaning) in VARIABLES {
+        page.push_str(&format!("| `{name}` | {meaning} |\n"));
+    }
     page
 }
+
+const OF_TRACES: &str = "
+## The `OTEL_*` variables
+
+Of traces the standard variables of OpenTelemetry win over every layer; of two that say the same, the one about traces
+alone wins. An empty one is as good as none. An endpoint or headers that can't be used are refused; any other value that
+is not understood is passed over with a warning, as the variables' specification wants it.
+
+| variable | meaning |
+|---|---|
+";
 
 const HEAD: &str = "| key | what stands there | default | meaning |\n|---|---|---|---|";
 
@@ -62,7 +78,7 @@ fn row(key: &Key, name: &str) -> String {
     let name = name.replace(".*", ".NAME");
     let default = match key.presence {
         Presence::Default(toml) => format!("`{toml}`"),
-        Presence::Required(example) if matches!(key.support, Support::Later(_)) => {
+        Presence::Required(example) if key.in_optional_table() => {
             format!("required where its table stands, such as `{example}`")
         }
         Presence::Required(example) => format!("required, such as `{example}`"),
@@ -70,7 +86,6 @@ fn row(key: &Key, name: &str) -> String {
     };
     let support = match key.support {
         Support::Full => "",
-        Support::Unused | Support::Later(_) => " *Checked, without effect in this version.*",
         Support::Refused(_) => " *Refused by this version.*",
     };
     format!("| `{name}` | {} | {default} | {}{support} |\n", kind(&key.kind), key.doc)
@@ -80,7 +95,7 @@ fn kind(kind: &Kind) -> String {
     match *kind {
         Kind::Address => "IP address and port".to_owned(),
         Kind::Upstream => "`http://` host and port".to_owned(),
-        Kind::Collector => "URL".to_owned(),
+        Kind::Collector => "`http://` host, port and path".to_owned(),
         Kind::StoreUrl => {
             "`redis://`, `rediss://`, `redis+sentinel://` or `rediss+sentinel://` URL".to_owned()
         }
@@ -102,7 +117,13 @@ fn kind(kind: &Kind) -> String {
         Kind::Path => "path with `{placeholders}`".to_owned(),
         Kind::Methods => "list of methods in capitals".to_owned(),
         Kind::Source => "source".to_owned(),
-        Kind::Pointer => "pointer into the document".to_owned(),
+        Kind::Pointer => "pointer to a field".to_owned(),
+        Kind::Patterns => {
+            format!(
+                "list of JSON Pointers, at most {MAX_PATTERNS}; `*` is any one token, `**` any number of them"
+            )
+        }
+        Kind::HeaderNames => format!("list of headers' names, at most {MAX_HEADERS}"),
         Kind::Table => "table".to_owned(),
     }
 }
@@ -123,7 +144,7 @@ mod tests {
 
         assert!(
             written == page(),
-            "docs/configuration.md is out of step with src/config/table.rs: \
+            "docs/configuration.md is out of step with src/config/table.rs or flag_table.rs: \
              run UPDATE_DOCS=1 cargo nextest run, look at the difference and commit it"
         );
     }
@@ -132,12 +153,12 @@ mod tests {
     fn the_page_names_every_key_and_the_bounds() {
         let page = page();
 
-        for key in KEYS {
+        for key in keys::all() {
             let (_, name) = section_of(key);
             let row = format!("| `{}` | ", name.replace(".*", ".NAME"));
             assert!(page.lines().any(|line| line.starts_with(&row)), "{}", key.place);
         }
-        assert_eq!(page.matches("\n## ").count(), 7, "a section's keys stand apart in the table");
+        assert_eq!(page.matches("\n## ").count(), 9, "a section's keys stand apart in the table");
         assert!(page.contains(&format!("at most {MAX_FLAGS}\n")));
         assert!(page.contains(&format!("at most {MAX_ROUTES} in all flags")));
     }

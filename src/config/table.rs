@@ -1,13 +1,13 @@
-//! The table of keys: every key of the configuration, once, with its bounds, default and meaning.
+//! The table of keys, but for those of flags, which stand in [`flag_table`](super::flag_table): every key of the
+//! configuration, once, with its bounds, default and meaning.
 
 use std::time::Duration;
 
 use super::keys::Kind::{
-    Address, Bool, Choice, Collector, Entity, File, Integer, LogFilter, Methods, Name, Path,
-    Percent, Pointer, Ratio, Size, Source, StoreUrl, Table, Upstream,
+    Address, Bool, Choice, Collector, File, Integer, LogFilter, Name, Ratio, Size, StoreUrl,
+    Upstream,
 };
 use super::keys::Presence::{Default, Optional, Required};
-use super::keys::Support::{Later, Refused, Unused};
 use super::keys::{Key, Kind};
 
 const KIB: u64 = 1 << 10;
@@ -17,8 +17,6 @@ const GIB: u64 = 1 << 30;
 const MAX_WORKERS: u64 = 1_024;
 /// Each costs some KiB of memory and a file descriptor.
 const MAX_CONNECTIONS: u64 = 1_000_000;
-/// Each is a client connection that is held open.
-const MAX_WAITERS: u64 = 1_000_000;
 /// A body held whole is in memory once per call.
 const MAX_BODY_BYTES: u64 = GIB;
 /// A header block is in memory once per connection.
@@ -26,20 +24,23 @@ const MAX_HEADER_BYTES: u64 = 1 << 20;
 /// Below it hardly any request gets through.
 const MIN_BOUND_BYTES: u64 = KIB;
 /// A timeout that fires at once would fail every call.
-const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+pub(super) const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 /// Nobody waits longer for a call; a longer one is a slip in the unit.
-const MAX_TIMEOUT: Duration = Duration::from_secs(3_600);
+pub(super) const MAX_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// A store that takes longer for one command is as good as gone, and a call would wait for it that long.
 const MAX_STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
-const TIMEOUT: Kind = Kind::Duration { min: MIN_TIMEOUT, max: MAX_TIMEOUT };
-const PAUSE: Kind = Kind::Duration { min: Duration::ZERO, max: MAX_TIMEOUT };
+/// Each is a few KiB, in memory or in the store.
+const MAX_RECORDS: u64 = 100_000;
+/// A record that is gone so soon was never there for anybody to read.
+const MIN_RECORD_AGE: Duration = Duration::from_secs(60);
+/// Older ones are about a rollout that is long over.
+const MAX_RECORD_AGE: Duration = Duration::from_secs(30 * 24 * 3_600);
 
-const NO_ATOMIC: &str = "use fixed = { strategy = \"serialize\" } or \"upstream\"";
-const NO_DETECTOR: &str = "the lost-update detector is not in it yet";
-const NO_TRACES: &str = "traces are not exported yet; logs and /metrics are there";
+/// For what is waited for.
+pub(super) const TIMEOUT: Kind = Kind::Duration { min: MIN_TIMEOUT, max: MAX_TIMEOUT };
 
-/// All of them, in the order of the reference page.
+/// In the order of the reference page.
 pub(super) static KEYS: &[Key] = &[
     Key::new("proxy.listen", Address, Default("\"0.0.0.0:8080\""), "Where clients connect."),
     Key::new(
@@ -67,8 +68,18 @@ pub(super) static KEYS: &[Key] = &[
         Default("10000"),
         "The most client connections open at once, over all workers.",
     ),
-    Key::new("proxy.header_timeout", TIMEOUT, Default("\"10s\""), "For a whole header block from a client."),
-    Key::new("proxy.body_timeout", TIMEOUT, Default("\"30s\""), "The longest silence inside a body, either side."),
+    Key::new(
+        "proxy.header_timeout",
+        TIMEOUT,
+        Default("\"10s\""),
+        "For a whole header block from a client.",
+    ),
+    Key::new(
+        "proxy.body_timeout",
+        TIMEOUT,
+        Default("\"30s\""),
+        "The longest silence inside a body, either side.",
+    ),
     Key::new(
         "proxy.idle_timeout",
         TIMEOUT,
@@ -81,7 +92,12 @@ pub(super) static KEYS: &[Key] = &[
         Default("\"10s\""),
         "The longest that a shutdown waits for calls in flight.",
     ),
-    Key::new("proxy.path_header", Bool, Default("true"), "Whether responses carry `Interlock-Path`."),
+    Key::new(
+        "proxy.path_header",
+        Bool,
+        Default("true"),
+        "Whether responses carry `Interlock-Path`.",
+    ),
     Key::new(
         "legacy.url",
         Upstream,
@@ -94,7 +110,12 @@ pub(super) static KEYS: &[Key] = &[
         Default("\"1s\""),
         "A refused or unanswered connect is retried within it, as nothing was sent.",
     ),
-    Key::new("legacy.timeout", TIMEOUT, Default("\"5s\""), "From the end of the call to the end of the answer's header."),
+    Key::new(
+        "legacy.timeout",
+        TIMEOUT,
+        Default("\"5s\""),
+        "From the end of the call to the end of the answer's header.",
+    ),
     Key::new(
         "legacy.settle_after_timeout",
         TIMEOUT,
@@ -107,7 +128,12 @@ pub(super) static KEYS: &[Key] = &[
         Default("\"4s\""),
         "How long an unused connection to the app is kept; must be shorter than the app's own keep-alive timeout.",
     ),
-    Key::new("admin.listen", Address, Default("\"127.0.0.1:9901\""), "Where the admin plane listens."),
+    Key::new(
+        "admin.listen",
+        Address,
+        Default("\"127.0.0.1:9901\""),
+        "Where the admin plane listens.",
+    ),
     Key::new(
         "admin.tokens_file",
         File,
@@ -170,131 +196,41 @@ pub(super) static KEYS: &[Key] = &[
         Default("\"info\""),
         "What is logged: a level, or `target=level` separated by commas.",
     ),
-    Key::new("telemetry.log_format", Choice(&["json", "text"]), Default("\"json\""), "How log lines look."),
+    Key::new(
+        "telemetry.log_format",
+        Choice(&["json", "text"]),
+        Default("\"json\""),
+        "How log lines look.",
+    ),
     Key::new(
         "telemetry.otlp_endpoint",
         Collector,
         Optional("\"http://127.0.0.1:4317\""),
-        "Where traces go.",
-    )
-    .support(Later(NO_TRACES)),
+        "Where traces go: a collector's `http://`, host and port; of OTLP over HTTP with the path, `/v1/traces` where none \
+         is written. Left out, nothing is traced.",
+    ),
     Key::new(
         "telemetry.otlp_protocol",
         Choice(&["grpc", "http/protobuf"]),
         Default("\"grpc\""),
         "How traces are sent.",
-    )
-    .support(Later(NO_TRACES)),
-    Key::new("telemetry.trace_ratio", Ratio, Default("0.1"), "The share of calls that are traced.")
-        .support(Later(NO_TRACES)),
-    Key::new(
-        "flags.*.entity",
-        Entity,
-        Required("\"journey:{journeyId}\""),
-        "What an update mutates; every route of the flag must fill its placeholders.",
     ),
     Key::new(
-        "flags.*.percent",
-        Percent,
-        Default("0"),
-        "The share of entities on the fixed path to start from, when no flip is remembered.",
+        "telemetry.trace_ratio",
+        Ratio,
+        Default("0.1"),
+        "The share of calls that are traced, of those whose caller has not decided it; divergences always are.",
     ),
     Key::new(
-        "flags.*.on_store_loss",
-        Choice(&["legacy", "reject"]),
-        Default("\"legacy\""),
-        "What a call that needs the store does while it is gone: take the legacy path, or 503.",
-    ),
-    Key::new(
-        "flags.*.store_patience",
-        PAUSE,
-        Default("\"0s\""),
-        "How long such a call is held first, to ride out a failover; it counts into lease.wait, so at most that.",
-    ),
-    Key::new(
-        "flags.*.lease.wait",
-        TIMEOUT,
-        Default("\"5s\""),
-        "The longest wait for an entity's lease; past it 503. Better longer than legacy.settle_after_timeout, for which a call \
-         with an unknown outcome keeps its entity.",
-    ),
-    Key::new(
-        "flags.*.lease.max_waiters",
-        Integer { min: 1, max: MAX_WAITERS },
+        "divergence.keep",
+        Integer { min: 1, max: MAX_RECORDS },
         Default("1000"),
-        "The most calls that wait for one entity in one sidecar; past it 503.",
+        "The most divergence records that are kept; past it the oldest goes.",
     ),
     Key::new(
-        "flags.*.fixed.strategy",
-        Choice(&["serialize", "upstream", "atomic"]),
-        Default("\"serialize\""),
-        "How the fixed path works: the app under the entity's lease, or a fixed app at `url`; `atomic` is not \
-         supported by this version.",
+        "divergence.max_age",
+        Kind::Duration { min: MIN_RECORD_AGE, max: MAX_RECORD_AGE },
+        Default("\"24h\""),
+        "How long a record is kept.",
     ),
-    Key::new(
-        "flags.*.fixed.url",
-        Upstream,
-        Optional("\"http://127.0.0.1:5001\""),
-        "Where the fixed app listens, for the strategy `upstream`.",
-    ),
-    Key::new(
-        "flags.*.verify.read",
-        Path,
-        Required("\"/api/journeys/{journeyId}\""),
-        "Where the detector reads an entity.",
-    )
-    .support(Later(NO_DETECTOR)),
-    Key::new("flags.*.verify.sample", Percent, Default("\"100%\""), "The share of entities that are verified.")
-        .support(Later(NO_DETECTOR)),
-    Key::new("flags.*.verify.settle", PAUSE, Default("\"200ms\""), "How long an entity is quiet before it is read.")
-        .support(Later(NO_DETECTOR)),
-    Key::new(
-        "flags.*.shadow.mode",
-        Choice(&["off", "plan", "dry_run", "isolated"]),
-        Default("\"off\""),
-        "How the other path is run without effect; only `off` is supported by this version.",
-    ),
-    Key::new("flags.*.shadow.sample", Percent, Default("\"100%\""), "The share of updates that are shadowed.")
-        .support(Unused),
-    Key::new(
-        "flags.*.routes[].name",
-        Name,
-        Required("\"segment-status\""),
-        "The route's name in metrics, unique over all flags.",
-    ),
-    Key::new("flags.*.routes[].methods", Methods, Required("[\"PUT\"]"), "Its methods."),
-    Key::new(
-        "flags.*.routes[].path",
-        Path,
-        Required("\"/api/journeys/{journeyId}/segments/{segmentId}/status\""),
-        "Its path; a placeholder is a whole segment.",
-    ),
-    Key::new(
-        "flags.*.routes[].placeholders.*",
-        Source,
-        Optional("\"query:id\""),
-        "Where a placeholder of the entity stands that the path doesn't have: `path:NAME`, `query:NAME`, \
-         `header:NAME` or `body:/POINTER`.",
-    ),
-    Key::new(
-        "flags.*.routes[].effect.pointer",
-        Pointer,
-        Required("\"/segments/[segmentId={segmentId}]/status\""),
-        "What the update changes, for the detector.",
-    )
-    .support(Later(NO_DETECTOR)),
-    Key::new(
-        "flags.*.routes[].effect.value",
-        Source,
-        Required("\"body:/status\""),
-        "Where the new value stands.",
-    )
-    .support(Later(NO_DETECTOR)),
-    Key::new(
-        "flags.*.routes[].atomic",
-        Table,
-        Optional("{ document = \"journey:{journeyId}\", pointer = \"/Status\", value = \"body:/status\" }"),
-        "The edit that the strategy `atomic` makes.",
-    )
-    .support(Refused(NO_ATOMIC)),
 ];

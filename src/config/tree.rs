@@ -101,11 +101,11 @@ impl<'v> Branch<'v> {
     /// Something that is wrong with it.
     pub(super) fn problem(&self, fault: impl Into<Fault>) -> Problem {
         let leaf = |value: &&Value| !matches!(value.kind, ValueKind::Table(_));
-        let is_store_url = matches!(
+        let may_hold_password = matches!(
             keys::node(&self.path),
-            Some(Node::Leaf(key)) if matches!(key.kind, Kind::StoreUrl)
+            Some(Node::Leaf(key)) if matches!(key.kind, Kind::StoreUrl | Kind::Collector)
         );
-        let shown = if is_store_url { values::shown_store_url } else { values::shown };
+        let shown = if may_hold_password { values::shown_url } else { values::shown };
         let value = self.value.filter(leaf).map(shown);
         Problem { origin: self.origin(), key: self.path.clone(), value, fault: fault.into() }
     }

@@ -6,7 +6,7 @@ use super::check::{self, Findings};
 use super::error::{ConfigProblems, Fault, Problem};
 use super::tree::Branch;
 use super::warning::Warning;
-use super::{Config, build, cross, raw};
+use super::{Config, build, cross, otel, raw};
 
 /// A configuration that can't be wrong, and what deserves a look all the same.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,8 +17,8 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
 }
 
-/// Reads the files, each over those before it, and the `INTERLOCK__…` variables of `env` over them all. Other variables
-/// in `env` are passed over.
+/// Reads the files, each over those before it, the `INTERLOCK__…` variables of `env` over them all, and over those what
+/// the standard `OTEL_*` variables say of traces. Other variables in `env` are passed over.
 ///
 /// # Errors
 ///
@@ -28,11 +28,13 @@ pub fn load(
     env: impl Iterator<Item = (String, String)>,
 ) -> Result<Loaded, ConfigProblems> {
     let mut findings = Findings::default();
-    let tree = raw::read(files, env, &mut findings.problems);
+    let (of_otel, of_ours): (Vec<_>, Vec<_>) = env.partition(|(name, _)| otel::is_variable(name));
+    let otel = otel::read(of_otel.into_iter().collect(), &mut findings);
+    let tree = raw::read(files, of_ours.into_iter(), &otel.layer, &mut findings.problems);
     let lost = findings.problems.iter().any(|problem| problem.fault.loses_a_file());
     let root = Branch::root(&tree);
     check::table(&root, "", &mut findings);
-    cross::check(&root, &mut findings);
+    cross::check(&root, &otel, &mut findings);
     if lost {
         // What is absent may stand in the file that can't be read.
         findings.problems.retain(|problem| !problem.fault.is_absence());
@@ -43,7 +45,7 @@ pub fn load(
     if let Some(problems) = ConfigProblems::new(findings.problems) {
         return Err(problems);
     }
-    Ok(Loaded { config: build::config(&root)?, warnings: findings.warnings })
+    Ok(Loaded { config: build::config(&root, &otel)?, warnings: findings.warnings })
 }
 
 fn say_that_no_file_was_given(problem: &mut Problem) {

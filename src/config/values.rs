@@ -9,8 +9,10 @@ use config::{Value, ValueKind};
 use http::Method;
 use tracing_subscriber::EnvFilter;
 
+use super::collector::CollectorUrl;
 use super::error::Fault;
 use super::keys::Kind;
+use super::lists;
 use super::mask::{mask, mask_url};
 use super::size;
 use super::{StoreUrl, UpstreamUrl};
@@ -30,7 +32,7 @@ pub(super) fn check(value: &Value, kind: &Kind) -> Result<(), Fault> {
     match *kind {
         Kind::Address => address(value).map(drop),
         Kind::Upstream => upstream(value).map(drop),
-        Kind::Collector => collector(value),
+        Kind::Collector => collector(value).map(drop),
         Kind::StoreUrl => store_url(value).map(drop),
         Kind::File => file(value).map(drop),
         Kind::Name => name(value).map(drop),
@@ -39,14 +41,16 @@ pub(super) fn check(value: &Value, kind: &Kind) -> Result<(), Fault> {
         Kind::Integer { min, max } => within(integer(value)?, min, max, |n| n.to_string()),
         Kind::Size { min, max } => within(size(value)?, min, max, size::text),
         Kind::Duration { min, max } => within(duration(value)?, min, max, duration_text),
-        Kind::Ratio => ratio(value),
+        Kind::Ratio => within(ratio(value)?, 0.0, 1.0, |bound| bound.to_string()),
         Kind::Percent => percent(value).map(drop),
         Kind::Choice(allowed) => choice(value, allowed),
         Kind::Entity => parsed::<crate::domain::entity::EntityTemplate>(value).map(drop),
         Kind::Path => parsed::<crate::domain::route::PathTemplate>(value).map(drop),
         Kind::Methods => methods(value).map(drop),
         Kind::Source => parsed::<crate::domain::source::Source>(value).map(drop),
-        Kind::Pointer => pointer(value),
+        Kind::Pointer => parsed::<crate::domain::effects::EffectPointer>(value).map(drop),
+        Kind::Patterns => lists::patterns(value).map(drop),
+        Kind::HeaderNames => lists::header_names(value).map(drop),
         Kind::Table => Ok(()),
     }
 }
@@ -79,7 +83,7 @@ pub(super) fn type_name(value: &Value) -> &'static str {
     }
 }
 
-fn wrong_type(value: &Value, kind: &Kind) -> Fault {
+pub(super) fn wrong_type(value: &Value, kind: &Kind) -> Fault {
     Fault::WrongType { expected: kind.expects(), found: type_name(value) }
 }
 
@@ -142,15 +146,15 @@ pub(super) fn duration_text(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
-fn ratio(value: &Value) -> Result<(), Fault> {
-    let number = match value.kind {
-        ValueKind::Float(number) => number,
-        ValueKind::I64(0) => 0.0,
-        ValueKind::I64(1) => 1.0,
-        ValueKind::I64(_) => f64::NAN,
-        _ => return Err(wrong_type(value, &Kind::Ratio)),
-    };
-    within(number, 0.0, 1.0, |bound| bound.to_string())
+/// A number, which is a ratio from 0 to 1.
+pub(super) fn ratio(value: &Value) -> Result<f64, Fault> {
+    match value.kind {
+        ValueKind::Float(number) => Ok(number),
+        ValueKind::I64(0) => Ok(0.0),
+        ValueKind::I64(1) => Ok(1.0),
+        ValueKind::I64(_) => Ok(f64::NAN),
+        _ => Err(wrong_type(value, &Kind::Ratio)),
+    }
 }
 
 /// A percentage, as a number or text.
@@ -178,11 +182,9 @@ pub(super) fn store_url(value: &Value) -> Result<StoreUrl, Fault> {
     Ok(nonempty(value, &Kind::StoreUrl)?.parse::<StoreUrl>()?)
 }
 
-fn collector(value: &Value) -> Result<(), Fault> {
-    let uri: http::Uri =
-        text(value, &Kind::Collector)?.parse().map_err(|_| Fault::NotACollector)?;
-    let scheme = uri.scheme_str().is_some_and(|scheme| matches!(scheme, "http" | "https"));
-    if scheme && uri.host().is_some() { Ok(()) } else { Err(Fault::NotACollector) }
+/// A collector's URL.
+pub(super) fn collector(value: &Value) -> Result<CollectorUrl, Fault> {
+    Ok(text(value, &Kind::Collector)?.parse::<CollectorUrl>()?)
 }
 
 /// A file's path.
@@ -254,34 +256,32 @@ pub(super) fn methods(value: &Value) -> Result<Vec<Method>, Fault> {
     Ok(methods)
 }
 
-fn pointer(value: &Value) -> Result<(), Fault> {
-    if text(value, &Kind::Pointer)?.starts_with('/') { Ok(()) } else { Err(Fault::NotAPointer) }
-}
-
 /// A value as a message repeats it: short, and without passwords.
 pub(super) fn shown(value: &Value) -> String {
-    shortened(match &value.kind {
+    let whole = match &value.kind {
         ValueKind::String(text) => format!("{:?}", mask(text)),
         ValueKind::Array(elements) => {
             format!("[{}]", elements.iter().map(shown).collect::<Vec<_>>().join(", "))
         }
         ValueKind::Table(_) => "{ … }".to_owned(),
         _ => value.to_string(),
-    })
+    };
+    shortened(&whole)
 }
 
-/// The same of what stands where a store's URL should be.
-pub(super) fn shown_store_url(value: &Value) -> String {
+/// The same of what stands where a URL should be that may hold a password.
+pub(super) fn shown_url(value: &Value) -> String {
     match &value.kind {
-        ValueKind::String(text) => shortened(format!("{:?}", mask_url(text))),
+        ValueKind::String(text) => shortened(&format!("{:?}", mask_url(text))),
         ValueKind::Array(_) => "[ … ]".to_owned(),
         _ => shown(value),
     }
 }
 
-fn shortened(whole: String) -> String {
+/// No more of a text than a message repeats.
+pub(super) fn shortened(whole: &str) -> String {
     match whole.char_indices().nth(MAX_SHOWN_CHARS) {
         Some((end, _)) => format!("{}…", whole.get(..end).unwrap_or_default()),
-        None => whole,
+        None => whole.to_owned(),
     }
 }

@@ -188,3 +188,181 @@ fn bad_usage_is_told_by_the_exit_code() {
         assert_eq!(Run::of(&mut interlock(arguments)).code, Some(2), "{arguments:?}");
     }
 }
+
+/// A flag with more in it, and a route with more in it.
+fn flag(of_flag: &str, of_route: &str) -> String {
+    format!(
+        "[flags.journey-updates]\nentity = \"journey:{{journeyId}}\"\n{of_flag}\n\
+         [[flags.journey-updates.routes]]\nname = \"segment-status\"\nmethods = [\"PUT\"]\n\
+         path = \"/api/journeys/{{journeyId}}/segments/{{segmentId}}/status\"\n{of_route}\n"
+    )
+}
+
+const UPSTREAM: &str = "fixed = { strategy = \"upstream\", url = \"http://127.0.0.1:5001\" }\n";
+const EFFECT: &str = "effect = { pointer = \"/status\", value = \"body:/status\" }";
+
+/// `interlock check` refuses the flag, and says of its one problem the file, the key, the value and what would help.
+#[track_caller]
+fn check_refused(of_flag: &str, of_route: &str, key: &str, value: &str, remedy: &str) {
+    let run = run("check", &[VALID, &flag(of_flag, of_route)]);
+
+    assert_eq!(run.code, Some(2), "{}", run.all);
+    let problem = format!("1.toml: flags.journey-updates.{key} = {value}: ");
+    assert!(run.all.contains("for 1 problem:"), "{}", run.all);
+    assert!(run.all.contains(&problem) && run.all.contains(remedy), "{problem} in {}", run.all);
+}
+
+#[test]
+fn check_refuses_a_detector_that_would_take_updates_for_a_strangers() {
+    check_refused(
+        "verify = { read = \"/api/journeys/{journeyId}\" }",
+        "",
+        "routes[0].methods",
+        "[\"PUT\"]",
+        "or the detector would take its updates for a stranger's",
+    );
+}
+
+#[test]
+fn check_refuses_a_detector_that_cannot_read_an_entity() {
+    check_refused(
+        "verify = { read = \"/api/segments/{segmentId}\" }",
+        EFFECT,
+        "verify.read",
+        "\"/api/segments/{segmentId}\"",
+        "none of the entity's placeholders (journeyId): read the entity by those alone",
+    );
+}
+
+#[test]
+fn check_refuses_an_effect_that_cannot_be_filled() {
+    check_refused(
+        "",
+        "effect = { pointer = \"/legs/[id={legId}]\", value = \"body:/status\" }",
+        "routes[0].effect.pointer",
+        "\"/legs/[id={legId}]\"",
+        "has {legId}, which neither the route's path nor the entity has",
+    );
+    check_refused(
+        "",
+        "effect = { pointer = \"/status\", value = \"path:status\" }",
+        "routes[0].effect.value",
+        "\"path:status\"",
+        "the route's path has no placeholder {status}",
+    );
+}
+
+#[test]
+fn check_refuses_every_shadow_that_could_write_live_state() {
+    let isolated = |rest: &str| format!("shadow = {{ mode = \"isolated\"{rest} }}");
+
+    check_refused(
+        &isolated(""),
+        "",
+        "shadow.mode",
+        "\"isolated\"",
+        "set shadow.url, such as \"http://127.0.0.1:5002\"",
+    );
+    check_refused(
+        &isolated(", url = \"http://localhost:5000\""),
+        "",
+        "shadow.url",
+        "\"http://localhost:5000\"",
+        "is legacy.url, whose app serves, so that shadows would write live state",
+    );
+    check_refused(
+        &format!("{UPSTREAM}{}", isolated(", url = \"http://127.0.0.1:5001\"")),
+        "",
+        "shadow.url",
+        "\"http://127.0.0.1:5001\"",
+        "name a candidate with a store of its own",
+    );
+    check_refused(
+        &isolated(", url = \"http://127.0.0.1:5002\", noise = \"1%\""),
+        "",
+        "shadow.noise",
+        "\"1%\"",
+        "leave it at 0",
+    );
+}
+
+#[test]
+fn check_refuses_a_shadow_with_nobody_to_ask() {
+    check_refused(
+        "shadow = { mode = \"dry_run\" }",
+        "",
+        "shadow.mode",
+        "\"dry_run\"",
+        "set shadow.url, or noise = \"100%\" to learn what differs by itself",
+    );
+    check_refused(
+        "shadow = { mode = \"dry_run\", url = \"http://127.0.0.1:8080\" }",
+        "",
+        "shadow.url",
+        "\"http://127.0.0.1:8080\"",
+        "is where Interlock itself listens (proxy.listen = \"127.0.0.1:8080\"): name another port",
+    );
+    check_refused(
+        "shadow = { mode = \"plan\" }",
+        "",
+        "shadow.mode",
+        "\"plan\"",
+        "it comes with the strategy \"atomic\"; use \"dry_run\" or \"isolated\"",
+    );
+}
+
+#[test]
+fn check_shows_what_is_seen_of_divergence() {
+    let sights = format!(
+        "{UPSTREAM}reveal = [\"/status\"]\nverify = {{ read = \"/api/journeys/{{journeyId}}\" }}\n\
+         shadow = {{ mode = \"dry_run\", compare = {{ ignore = [\"/**/updatedAt\"] }} }}"
+    );
+
+    let run = run("check", &[VALID, &flag(&sights, EFFECT)]);
+
+    assert_eq!((run.code, &run.all), (Some(0), &run.out), "{}", run.all);
+    for part in [
+        "read = \"/api/journeys/{journeyId}\"",
+        "max_reads = 50",
+        "pointer = \"/status\"",
+        "mode = \"dry_run\"",
+        "ignore = [\"/**/updatedAt\"]",
+        "reveal = [\"/status\"]",
+        "max_age = \"1day\"",
+    ] {
+        assert!(run.out.contains(part), "{part} in {}", run.out);
+    }
+}
+
+#[test]
+fn the_standard_variables_of_traces_are_heeded_and_their_secrets_kept() {
+    let checked = |env: &[(&str, &str)]| {
+        let directory = TempDir::new();
+        let file = directory.write("interlock.toml", &format!("{VALID}{}", serialized(0)));
+        let mut command = interlock(&["check", "--config"]);
+        Run::of(command.arg(file).envs(env.iter().copied()))
+    };
+
+    let right = checked(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=hunter2"),
+    ]);
+    let wrong = checked(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4317"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2"),
+    ]);
+
+    assert_eq!((right.code, wrong.code), (Some(0), Some(2)), "{}{}", right.all, wrong.all);
+    for part in ["otlp_endpoint = \"http://collector:4318/v1/traces\"", "authorization = \"***\""] {
+        assert!(right.out.contains(part), "{part} in {}", right.out);
+    }
+    for part in [
+        "environment variable OTEL_EXPORTER_OTLP_ENDPOINT: telemetry.otlp_endpoint = \"https://collector:4317\": ",
+        "put a collector beside the sidecar",
+        "environment variable OTEL_EXPORTER_OTLP_HEADERS: is no list of headers: ",
+    ] {
+        assert!(wrong.all.contains(part), "{part} in {}", wrong.all);
+    }
+    assert!(!right.all.contains("hunter2") && !wrong.all.contains("hunter2"), "{}", wrong.all);
+}

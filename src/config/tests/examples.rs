@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::*;
 use crate::config::keys::{self, Node, Presence};
-use crate::config::table::KEYS;
 
 fn path_of(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
@@ -54,11 +53,11 @@ fn the_default_file_loads_to_the_defaults_without_a_warning() {
 fn the_default_file_has_every_key_with_its_default_and_nothing_else() {
     let full = default_file_in_full();
 
-    let known: Vec<&str> = KEYS.iter().map(|key| key.place).collect();
+    let known: Vec<&str> = keys::all().map(|key| key.place).collect();
     for place in full.keys() {
         assert!(known.contains(&place.as_str()), "{place} is no key");
     }
-    for key in KEYS {
+    for key in keys::all() {
         let written = full.get(key.place).unwrap_or_else(|| panic!("{} is missing", key.place));
         if let Presence::Default(default) = key.presence {
             let default: toml::Table = format!("value = {default}").parse().unwrap();
@@ -69,7 +68,7 @@ fn the_default_file_has_every_key_with_its_default_and_nothing_else() {
 
 #[test]
 fn every_default_and_example_is_valid_itself() {
-    for key in KEYS {
+    for key in keys::all() {
         let (Presence::Default(text) | Presence::Required(text) | Presence::Optional(text)) =
             key.presence;
         let value =

@@ -1,11 +1,14 @@
 //! The configuration from the outside: text in, a configuration or its problems out.
 
+mod divergence;
 mod examples;
 mod layers;
 mod problems;
 mod round_trip;
 mod rules;
+mod shadow;
 mod store;
+mod traces;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};

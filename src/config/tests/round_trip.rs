@@ -5,7 +5,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Config, FixedConfig, LogFormat, RedisConfig, StoreUrl, UpstreamUrl};
+use crate::config::{
+    Config, DivergenceConfig, EffectConfig, FixedConfig, LogFormat, OtlpProtocol, RedisConfig,
+    ShadowConfig, ShadowMode, StoreUrl, TracesConfig, UpstreamUrl, VerifyConfig,
+};
+use crate::domain::compare::{DecimalText, PointerPattern, Rules, StatusRule};
 use crate::domain::flag::OnStoreLoss;
 use crate::domain::percent::Percent;
 
@@ -41,6 +45,117 @@ prop_compose! {
             username_file: username_file.map(PathBuf::from),
             password_file: Some("password".into()),
         }
+    }
+}
+
+fn percents() -> impl Strategy<Value = Percent> {
+    (0u16..=10_000).prop_map(|hundredths| Percent::from_hundredths(hundredths).unwrap())
+}
+
+fn patterns() -> impl Strategy<Value = Vec<PointerPattern>> {
+    let pattern = prop_oneof![Just("/a/*/b"), Just("/**/at"), Just("/x~1y"), Just("/0")];
+    proptest::collection::vec(pattern.prop_map(|text| text.parse().unwrap()), 0..4)
+}
+
+prop_compose! {
+    fn rules()(
+        flip in proptest::collection::vec(any::<bool>(), 2),
+        headers in proptest::collection::vec("[a-z][a-z-]{0,9}", 0..4),
+        ignore in patterns(),
+        unordered in patterns(),
+        tolerance in 0.0..=1.0,
+    ) -> Rules {
+        Rules {
+            status: if flip[0] { StatusRule::Class } else { StatusRule::Exact },
+            headers: headers.iter().map(|name| name.parse().unwrap()).collect(),
+            ignore,
+            unordered,
+            tolerance,
+            decimal_text: if flip[1] { DecimalText::ByValue } else { DecimalText::Exact },
+        }
+    }
+}
+
+prop_compose! {
+    /// One that does no harm: a candidate of its own, and noise under `dry_run` alone.
+    fn shadows()(
+        isolated in any::<bool>(),
+        (sample, noise) in (percents(), percents()),
+        port in 1u16..,
+        timeout in durations(),
+        (max_inflight, queue) in (1usize..=10_000, 1usize..=100_000),
+        rules in rules(),
+    ) -> ShadowConfig {
+        ShadowConfig {
+            mode: if isolated { ShadowMode::Isolated } else { ShadowMode::DryRun },
+            sample,
+            noise: if isolated { Percent::ZERO } else { noise },
+            url: Some(UpstreamUrl { host: "the-candidate".to_owned(), port }),
+            timeout,
+            max_inflight,
+            queue,
+            rules,
+        }
+    }
+}
+
+prop_compose! {
+    fn detectors()(
+        read in prop_oneof![Just("/api/journeys/{journeyId}"), Just("/{journeyId}")],
+        sample in percents(),
+        (settle, interval) in (durations(), durations()),
+        max_reads in 1u32..=10_000,
+    ) -> VerifyConfig {
+        VerifyConfig { read: read.parse().unwrap(), sample, settle, interval, max_reads }
+    }
+}
+
+prop_compose! {
+    fn effects()(
+        pointer in prop_oneof![Just("/status"), Just("/a~1b/[id={journeyId}]/{journeyId}/0")],
+        value in prop_oneof![Just("body:/status"), Just("path:journeyId"), Just("query:s"), Just("header:x-s")],
+    ) -> EffectConfig {
+        EffectConfig { pointer: pointer.parse().unwrap(), value: value.parse().unwrap() }
+    }
+}
+
+prop_compose! {
+    /// As a file alone can have them.
+    fn collectors()(
+        (host, port) in ("[a-z]{1,9}", 1u16..),
+        path in "(/[a-z]{1,9}){1,3}",
+        http in any::<bool>(),
+        ratio in 0.0..=1.0,
+    ) -> TracesConfig {
+        let file = "[telemetry]\notlp_endpoint = \"http://c\"";
+        let usual = loaded(&format!("{MINIMAL}{file}")).config.telemetry.traces.unwrap();
+        let (protocol, path) = match http {
+            true => (OtlpProtocol::HttpProtobuf, path.as_str()),
+            false => (OtlpProtocol::Grpc, ""),
+        };
+        TracesConfig { endpoint: format!("http://{host}:{port}{path}"), protocol, ratio, ..usual }
+    }
+}
+
+prop_compose! {
+    /// What is seen of divergence: traces, a detector with what the updates do, a shadow, records.
+    fn sights()(
+        traces in proptest::option::of(collectors()),
+        (keep, max_age) in (1usize..=100_000, 60u64..=2_592_000),
+        verify in proptest::option::of(detectors()),
+        effect in effects(),
+        shadow in proptest::option::of(shadows()),
+        reveal in patterns(),
+    ) -> Config {
+        let mut config = loaded(MINIMAL).config;
+        config.telemetry.traces = traces;
+        config.divergence = DivergenceConfig { keep, max_age: Duration::from_secs(max_age) };
+        let flag = &mut config.flags[0];
+        flag.verify = verify;
+        flag.routes[0].effect = Some(effect);
+        flag.shadow = shadow;
+        flag.reveal = reveal;
+        config
     }
 }
 
@@ -105,6 +220,11 @@ proptest! {
     }
 
     #[test]
+    fn what_is_seen_of_divergence_loads_back(config in sights()) {
+        prop_assert_eq!(reloaded(&config), config);
+    }
+
+    #[test]
     fn no_text_panics(text in "[\\[\\]{}=\"'.,#a-z0-9\n -]{0,120}") {
         drop(Files::of(&[&text]).load(&[]));
     }
@@ -113,13 +233,21 @@ proptest! {
     fn no_value_panics(
         key in prop_oneof![
             Just("proxy.listen"), Just("proxy.max_body"), Just("proxy.drain"), Just("legacy.url"), Just("store.url"),
-            Just("store.prefix"), Just("telemetry.log"),
+            Just("store.prefix"), Just("telemetry.log"), Just("telemetry.otlp_endpoint"),
+            Just("flags.journey-updates.verify.read"), Just("flags.journey-updates.shadow.url"),
+            Just("flags.journey-updates.shadow.compare.ignore"),
             Just("flags.journey-updates.entity"), Just("flags.journey-updates.percent"), Just("flags.journey-updates"),
         ],
         value in prop_oneof![".{0,40}", "[0-9a-z:/@\\[\\].%{}=,-]{0,40}"],
     ) {
         let quoted = toml::Value::from(value.as_str()).to_string();
         drop(Files::of(&[MINIMAL, &format!("{key} = {quoted}\n")]).load(&[("INTERLOCK__PROXY__WORKERS", &value)]));
+    }
+
+    #[test]
+    fn no_variable_about_traces_panics(index in 0usize..14, value in "[a-z0-9:/@\\[\\].%=, -]{0,40}") {
+        let (name, _) = crate::config::otel_table::VARIABLES[index];
+        drop(Files::of(&[MINIMAL]).load(&[(name, &value)]));
     }
 }
 

@@ -263,47 +263,10 @@ fn what_this_version_cannot_do_is_refused_with_a_remedy() {
         "flags.journey-updates.routes[0].atomic",
         "use fixed = { strategy = \"serialize\" }",
     );
-    for mode in ["plan", "dry_run", "isolated"] {
-        check(
-            &format!("[flags.journey-updates.shadow]\nmode = \"{mode}\""),
-            &format!("flags.journey-updates.shadow.mode = \"{mode}\""),
-            "leave shadow.mode at \"off\"",
-        );
-    }
-}
-
-#[test]
-fn what_has_no_effect_yet_is_checked_and_warned_about() {
-    let later = "
-        [telemetry]
-        otlp_endpoint = \"http://127.0.0.1:4317\"
-        [flags.journey-updates.verify]
-        read = \"/api/journeys/{journeyId}\"
-        sample = \"10%\"
-        [[flags.journey-updates.routes]]
-        name = \"r\"
-        methods = [\"PUT\"]
-        path = \"/{journeyId}\"
-        effect = { pointer = \"/status\", value = \"body:/status\" }
-    ";
-    assert_eq!(
-        warnings_for(later),
-        [
-            "FILE1: flags.journey-updates.routes[0].effect: has no effect in this version: the lost-update detector is not \
-             in it yet",
-            "FILE1: flags.journey-updates.verify: has no effect in this version: the lost-update detector is not in it yet",
-            "FILE1: telemetry.otlp_endpoint: has no effect in this version: traces are not exported yet; logs and /metrics \
-             are there",
-        ]
-    );
-    assert_eq!(warnings_for(""), Vec::<String>::new());
-
-    check_refused(
-        "[flags.journey-updates.verify]\nsample = 101",
-        &[
-            "FILE1: flags.journey-updates.verify.sample = 101: is no percentage",
-            "FILE1: flags.journey-updates.verify.read: is required",
-        ],
+    check(
+        "[flags.journey-updates.shadow]\nmode = \"plan\"",
+        "flags.journey-updates.shadow.mode = \"plan\"",
+        "it comes with the strategy \"atomic\"; use \"dry_run\" or \"isolated\"",
     );
 }
 

@@ -1,0 +1,133 @@
+//! From a flag's branch of the tree, in which everything was checked, to the validated flag.
+
+use http::Method;
+
+use super::count;
+use crate::config::error::{ConfigProblems, Fault};
+use crate::config::tree::Branch;
+use crate::config::{
+    EffectConfig, FixedConfig, FlagConfig, LeaseConfig, RouteConfig, ShadowConfig, ShadowMode,
+    VerifyConfig, check, lists, values,
+};
+use crate::domain::compare::{DecimalText, Rules, StatusRule};
+use crate::domain::entity::EntityTemplate;
+use crate::domain::flag::{OnStoreLoss, Strategy};
+use crate::domain::route::PathTemplate;
+use crate::domain::source::Source;
+
+/// Builds it.
+pub(super) fn flag(name: &str, at: &Branch<'_>) -> Result<FlagConfig, ConfigProblems> {
+    let entity: EntityTemplate = at.get("entity", values::parsed)?;
+    let routes = at.at("routes").elements();
+    let routes = routes.iter().map(|branch| route(&entity, branch)).collect::<Result<_, _>>()?;
+    Ok(FlagConfig {
+        name: name.to_owned(),
+        percent: at.get("percent", values::percent)?,
+        on_store_loss: match check::text(&at.at("on_store_loss")) {
+            Some("reject") => OnStoreLoss::Reject,
+            _ => OnStoreLoss::Legacy,
+        },
+        store_patience: at.get("store_patience", values::duration)?,
+        lease: LeaseConfig {
+            wait: at.get("lease.wait", values::duration)?,
+            max_waiters: count(at, "lease.max_waiters")?,
+        },
+        fixed: fixed(at)?,
+        routes,
+        entity,
+        verify: verify(&at.at("verify"))?,
+        shadow: shadow(&at.at("shadow"))?,
+        reveal: at.get("reveal", lists::patterns)?,
+    })
+}
+
+fn fixed(flag: &Branch<'_>) -> Result<FixedConfig, ConfigProblems> {
+    match check::text(&flag.at("fixed.strategy")) {
+        Some(text) if text == Strategy::Upstream.as_str() => {
+            Ok(FixedConfig::Upstream { url: flag.get("fixed.url", values::upstream)? })
+        }
+        _ => Ok(FixedConfig::Serialize),
+    }
+}
+
+fn route(entity: &EntityTemplate, at: &Branch<'_>) -> Result<RouteConfig, ConfigProblems> {
+    let written = at.at("placeholders");
+    let source = |placeholder: &String| {
+        // A placeholder's name has no dot, so it is one step.
+        let source = written.optional(placeholder, values::parsed::<Source>)?;
+        let source = source.unwrap_or_else(|| Source::Path(placeholder.clone()));
+        Ok::<_, ConfigProblems>(source)
+    };
+    let path: PathTemplate = at.get("path", values::parsed)?;
+    let methods: Vec<Method> = at.get("methods", values::methods)?;
+    Ok(RouteConfig {
+        name: at.get("name", values::name)?,
+        methods,
+        path,
+        sources: entity.placeholders().iter().map(source).collect::<Result<_, _>>()?,
+        effect: effect(&at.at("effect"))?,
+    })
+}
+
+/// A table that is not there means that updates do nothing anybody looks at.
+fn effect(at: &Branch<'_>) -> Result<Option<EffectConfig>, ConfigProblems> {
+    let build = |_| {
+        let pointer = at.get("pointer", values::parsed)?;
+        Ok(EffectConfig { pointer, value: at.get("value", values::parsed)? })
+    };
+    at.value().map(build).transpose()
+}
+
+/// A table that is not there means that nothing is verified.
+fn verify(at: &Branch<'_>) -> Result<Option<VerifyConfig>, ConfigProblems> {
+    let build = |_| {
+        Ok(VerifyConfig {
+            read: at.get("read", values::parsed)?,
+            sample: at.get("sample", values::percent)?,
+            settle: at.get("settle", values::duration)?,
+            interval: at.get("interval", values::duration)?,
+            max_reads: at.get("max_reads", |value| values::integer(value).and_then(to_u32))?,
+        })
+    };
+    at.value().map(build).transpose()
+}
+
+fn shadow(at: &Branch<'_>) -> Result<Option<ShadowConfig>, ConfigProblems> {
+    let mode = match check::text(&at.at("mode")) {
+        Some("dry_run") => ShadowMode::DryRun,
+        Some("isolated") => ShadowMode::Isolated,
+        _ => return Ok(None),
+    };
+    Ok(Some(ShadowConfig {
+        mode,
+        sample: at.get("sample", values::percent)?,
+        noise: at.get("noise", values::percent)?,
+        url: at.optional("url", values::upstream)?,
+        timeout: at.get("timeout", values::duration)?,
+        max_inflight: count(at, "max_inflight")?,
+        queue: count(at, "queue")?,
+        rules: rules(&at.at("compare"))?,
+    }))
+}
+
+fn rules(at: &Branch<'_>) -> Result<Rules, ConfigProblems> {
+    Ok(Rules {
+        status: match check::text(&at.at("status")) {
+            Some("class") => StatusRule::Class,
+            _ => StatusRule::Exact,
+        },
+        headers: at.get("headers", lists::header_names)?,
+        ignore: at.get("ignore", lists::patterns)?,
+        unordered: at.get("unordered", lists::patterns)?,
+        tolerance: at.get("tolerance", values::ratio)?,
+        decimal_text: match check::text(&at.at("decimal_text")) {
+            Some("by_value") => DecimalText::ByValue,
+            _ => DecimalText::Exact,
+        },
+    })
+}
+
+fn to_u32(number: u64) -> Result<u32, Fault> {
+    u32::try_from(number)
+        .map_err(|_| Fault::OutOfRange { min: "0".to_owned(), max: u32::MAX.to_string() })
+}
