@@ -42,9 +42,22 @@ impl fmt::Display for Bucket {
     }
 }
 
+impl Bucket {
+    /// The bucket of an entity where a share of the entities is looked at more closely: the same on every sidecar, and not the
+    /// one that decides the path, or the sample would hold one path alone.
+    pub fn of_sample(flag: &str, entity: &str) -> Self {
+        Self::from_hash(hash_after(b"sample/", flag, entity))
+    }
+}
+
 /// The hash of `{flag}/{entity}`, without putting the text together.
 pub fn hash(flag: &str, entity: &str) -> u32 {
+    hash_after(b"", flag, entity)
+}
+
+fn hash_after(prefix: &[u8], flag: &str, entity: &str) -> u32 {
     let mut murmur = Murmur3::default();
+    murmur.write(prefix);
     murmur.write(flag.as_bytes());
     murmur.write(b"/");
     murmur.write(entity.as_bytes());

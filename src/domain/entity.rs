@@ -148,7 +148,7 @@ impl fmt::Display for EntityTemplate {
 }
 
 /// Whether a text may name a placeholder, in an entity's template or a route's path.
-pub(super) fn is_placeholder_name(name: &str) -> bool {
+pub(in crate::domain) fn is_placeholder_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 

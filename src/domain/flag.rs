@@ -7,7 +7,10 @@ use std::str::FromStr;
 use super::percent::Percent;
 
 /// Which path serves an update.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    serde::Serialize, serde::Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum Path {
     /// The app as it is.
     Legacy,

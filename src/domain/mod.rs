@@ -3,7 +3,8 @@
 //! Nothing here does I/O, reads a clock, draws a random number, spawns a task or emits telemetry: `now`, seeds and
 //! snapshots are arguments. The lists in `.clippy.toml` hold that fence, and `tests/tidy` the direction of imports.
 //!
-//! Read in this order: [`percent`], [`bucket`], [`entity`], [`route`], [`source`], [`flag`], [`decision`], [`recovery`].
+//! Read in this order: [`percent`], [`bucket`], [`entity`], [`route`], [`source`], [`flag`], [`decision`], [`recovery`];
+//! then how divergence is seen: [`effects`], [`compare`], [`divergence`], [`timeline`], [`trace`].
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 #![deny(clippy::cast_possible_truncation, clippy::indexing_slicing)]
@@ -13,10 +14,15 @@
 )]
 
 pub mod bucket;
+pub mod compare;
 pub mod decision;
+pub mod divergence;
+pub mod effects;
 pub mod entity;
 pub mod flag;
 pub mod percent;
 pub mod recovery;
 pub mod route;
 pub mod source;
+pub mod timeline;
+pub mod trace;

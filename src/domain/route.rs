@@ -18,6 +18,10 @@ use super::entity::is_placeholder_name;
 const NOT_IN_A_LITERAL: &AsciiSet =
     &CONTROLS.add(b' ').add(b'/').add(b'%').add(b'?').add(b'#').add(b'{').add(b'}');
 
+/// What a value must not show as it is inside one segment of a path: all but what RFC 3986 calls unreserved.
+const NOT_IN_A_VALUE: &AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// A path template, such as `/api/journeys/{journeyId}/status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathTemplate {
@@ -65,6 +69,21 @@ impl PathTemplate {
             Segment::Literal(_) => None,
             Segment::Placeholder(name) => Some(name.as_str()),
         })
+    }
+
+    /// The path with values in place of its placeholders, percent-encoded. `None` where one is missing.
+    pub fn fill<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> Option<String> {
+        let mut path = String::with_capacity(64);
+        for segment in &self.segments {
+            path.push('/');
+            match segment {
+                Segment::Literal(text) => path.extend(utf8_percent_encode(text, NOT_IN_A_LITERAL)),
+                Segment::Placeholder(name) => {
+                    path.extend(utf8_percent_encode(value(name)?, NOT_IN_A_VALUE))
+                }
+            }
+        }
+        Some(path)
     }
 
     /// Whether the two match exactly the same paths.
@@ -231,6 +250,19 @@ impl Router {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_filled_path_is_one_that_the_template_matches_with_the_same_values() {
+        let template: PathTemplate = "/api/a b/{id}/x/{n}".parse().unwrap();
+        let values = |name: &str| Some(if name == "id" { "J/1 ?%ü" } else { "7" });
+
+        let path = template.fill(values).unwrap();
+
+        assert_eq!(path, "/api/a%20b/J%2F1%20%3F%25%C3%BC/x/7");
+        let captures = template.captures(&PathSegments::of(&path)).unwrap();
+        assert_eq!(captures.as_slice(), ["J/1 ?%ü", "7"]);
+        assert_eq!(template.fill(|_| None), None);
+    }
 
     fn router(paths: &[&str]) -> Router {
         Router::new(
