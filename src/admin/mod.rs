@@ -5,7 +5,9 @@
 //! a `problem`. `server` brings calls here from a socket. Reading never asks the app or a store, so it answers when
 //! everything else is gone; in a fleet a change asks the store.
 
+mod accept;
 pub mod auth;
+mod divergences;
 mod flags;
 mod fleet;
 mod guard;
@@ -32,6 +34,7 @@ use http_body_util::Full;
 
 use crate::domain::flag::FlagState;
 use crate::fleet::FleetView;
+use crate::shadow::Records;
 use crate::store::{Applied, FlagStore, FleetFlags};
 
 use auth::Tokens;
@@ -60,6 +63,8 @@ pub struct AdminState {
     pub changes: Changes,
     /// The sidecars as they were last seen; without a fleet, this one alone.
     pub fleet: Arc<ArcSwap<FleetView>>,
+    /// The divergence records.
+    pub(crate) records: Records,
 }
 
 /// How flags are changed.
@@ -131,8 +136,11 @@ where
         return Ok(open(state, &endpoint));
     }
     let caller = auth::caller(state.tokens.as_ref(), &parts.headers)?;
-    if endpoint == Endpoint::Fleet {
-        return fleet::read(state, parts.uri.query());
+    match &endpoint {
+        Endpoint::Fleet => return fleet::read(state, parts.uri.query()),
+        Endpoint::Divergences => return divergences::list(state, parts.uri.query()).await,
+        Endpoint::Divergence { id } => return divergences::show(state, parts, id).await,
+        _ => {}
     }
     if access == Access::Read {
         return flags::read(&state.store, &endpoint, parts.uri.query());

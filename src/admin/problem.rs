@@ -54,6 +54,13 @@ pub(super) enum Refusal {
     BadIfMatch,
     #[error("no flag is named \"{name}\": GET /api/v1/flags lists them")]
     UnknownFlag { name: String },
+    #[error(
+        "no divergence has the id \"{id}\": GET /api/v1/divergences lists them, and old ones are let go of{}",
+        if *in_memory_alone { "; this sidecar's memory alone was looked through" } else { "" }
+    )]
+    UnknownDivergence { id: String, in_memory_alone: bool },
+    #[error("Accept allows nothing that is here: there is {offered}")]
+    NotAcceptable { offered: &'static str },
     #[error("the flag is at version {current} by now: read it again, then decide")]
     Stale { current: u64 },
     #[error("there is no room for another pin: {0}; remove one first")]
@@ -123,6 +130,12 @@ impl Refusal {
         match self {
             Self::UnknownRoute => (StatusCode::NOT_FOUND, "unknown-route", "Nothing here"),
             Self::UnknownFlag { .. } => (StatusCode::NOT_FOUND, "unknown-flag", "No such flag"),
+            Self::UnknownDivergence { .. } => {
+                (StatusCode::NOT_FOUND, "unknown-divergence", "No such divergence")
+            }
+            Self::NotAcceptable { .. } => {
+                (StatusCode::NOT_ACCEPTABLE, "not-acceptable", "Not acceptable")
+            }
             Self::MethodNotAllowed { .. } => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
             }

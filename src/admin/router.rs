@@ -18,6 +18,8 @@ pub(super) enum Endpoint {
     History { name: String },
     Explain { name: String },
     Fleet,
+    Divergences,
+    Divergence { id: String },
 }
 
 /// Who may call.
@@ -32,7 +34,7 @@ pub(super) enum Access {
 }
 
 /// The routes there are, for whoever asks for another.
-pub(super) const ROUTES: [&str; 10] = [
+pub(super) const ROUTES: [&str; 12] = [
     "/livez",
     "/readyz",
     "/metrics",
@@ -43,6 +45,8 @@ pub(super) const ROUTES: [&str; 10] = [
     "/api/v1/flags/{name}/history",
     "/api/v1/flags/{name}/explain",
     "/api/v1/fleet",
+    "/api/v1/divergences",
+    "/api/v1/divergences/{id}",
 ];
 
 /// Finds the endpoint of a path.
@@ -57,6 +61,8 @@ pub(super) fn route(path: &str) -> Result<Endpoint, Refusal> {
         ["", "readyz"] => Endpoint::Readyz,
         ["", "metrics"] => Endpoint::Metrics,
         ["", "api", "v1", "fleet"] => Endpoint::Fleet,
+        ["", "api", "v1", "divergences"] => Endpoint::Divergences,
+        ["", "api", "v1", "divergences", id] => Endpoint::Divergence { id: name(id)? },
         ["", "api", "v1", "flags"] => Endpoint::Flags,
         ["", "api", "v1", "flags", flag] => Endpoint::Flag { name: name(flag)? },
         ["", "api", "v1", "flags", flag, "kill"] => Endpoint::Kill { name: name(flag)? },

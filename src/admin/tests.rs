@@ -1,6 +1,7 @@
 //! The admin plane as its callers see it, without a socket but for [`socket`].
 
 mod bad_input;
+mod divergences;
 mod fleet;
 mod socket;
 
@@ -71,6 +72,7 @@ impl Plane {
                 hears.lock().unwrap().push(versions);
             })),
             fleet: Arc::default(),
+            records: Records::of_a_test(),
         };
         Self { state: Arc::new(state), heard }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::uri::{Authority, Scheme};
-use http::{Method, Request, Response, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -25,6 +25,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The largest answer, in bytes: a full history of one flag fits.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+
+/// What most calls are answered with.
+const JSON: &str = "application/json";
 
 const DEFAULT_PORT: u16 = 80;
 
@@ -69,6 +72,14 @@ pub(super) struct Call {
     pub(super) if_version: Option<u64>,
     /// The JSON to send.
     pub(super) body: Option<Value>,
+}
+
+/// An answer, read whole.
+struct Answer {
+    status: StatusCode,
+    /// Empty where it says none.
+    content_type: String,
+    body: Bytes,
 }
 
 /// Why a call failed.
@@ -181,19 +192,48 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]: no connection, no answer, or a refusal.
     pub(super) async fn call(&self, call: Call) -> Result<Value, ClientError> {
-        let request = self.request(call)?;
+        let answer = self.fetch(call, JSON).await?;
+        match serde_json::from_slice(&answer.body).ok() {
+            Some(json) if answer.status.is_success() => Ok(json),
+            json => Err(self.refused(&answer, json)),
+        }
+    }
+
+    /// Makes a call and returns the answer as text of this media type.
+    ///
+    /// # Errors
+    /// See [`ClientError`]: no connection, no answer, a refusal, or an answer of another type.
+    pub(super) async fn text(
+        &self,
+        call: Call,
+        media_type: &'static str,
+    ) -> Result<String, ClientError> {
+        let answer = self.fetch(call, media_type).await?;
+        let is_it = answer.content_type.split(';').next().is_some_and(|it| it.trim() == media_type);
+        match String::from_utf8(answer.body.to_vec()) {
+            Ok(text) if answer.status.is_success() && is_it => Ok(text),
+            _ => Err(self.refused(&answer, serde_json::from_slice(&answer.body).ok())),
+        }
+    }
+
+    async fn fetch(&self, call: Call, accept: &'static str) -> Result<Answer, ClientError> {
+        let request = self.request(call, accept)?;
         let stream = self.connect().await?;
         let exchanged = Box::pin(self.exchange(stream, request));
         let url = self.url.clone();
         timeout(CALL_TIMEOUT, exchanged).await.map_err(|_| ClientError::CallTimeout { url })?
     }
 
-    fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, ClientError> {
+    fn request(
+        &self,
+        call: Call,
+        accept: &'static str,
+    ) -> Result<Request<Full<Bytes>>, ClientError> {
         let mut request = Request::builder()
             .method(call.method)
             .uri(call.target)
             .header(header::HOST, self.url.authority.as_str())
-            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT, accept)
             .header(header::CONNECTION, "close");
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
@@ -204,7 +244,7 @@ impl Client {
         let body = match call.body {
             None => Full::default(),
             Some(json) => {
-                request = request.header(header::CONTENT_TYPE, "application/json");
+                request = request.header(header::CONTENT_TYPE, JSON);
                 Full::from(json.to_string())
             }
         };
@@ -226,7 +266,7 @@ impl Client {
         &self,
         stream: TcpStream,
         request: Request<Full<Bytes>>,
-    ) -> Result<Value, ClientError> {
+    ) -> Result<Answer, ClientError> {
         let broken = |source| ClientError::Transport { url: self.url.clone(), source };
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|e| broken(e.into()))?;
@@ -242,21 +282,26 @@ impl Client {
         }
     }
 
-    async fn read(&self, response: Response<Incoming>) -> Result<Value, ClientError> {
+    async fn read(&self, response: Response<Incoming>) -> Result<Answer, ClientError> {
         let status = response.status();
+        let content_type = response.headers().get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type = content_type.to_owned();
         let url = || self.url.clone();
         let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
         let body = body.map_err(|source| match source.is::<LengthLimitError>() {
             true => ClientError::AnswerTooLarge,
             false => ClientError::Transport { url: url(), source },
         })?;
-        let json = serde_json::from_slice(&body.to_bytes()).ok();
-        let read = match json {
-            Some(json) if status.is_success() => Some(Ok(json)),
-            Some(json) => problem(status.as_u16(), &json).map(Err),
-            None => None,
-        };
-        read.unwrap_or(Err(ClientError::NoAdminPlane { url: url(), status: status.as_u16() }))
+        Ok(Answer { status, content_type, body: body.to_bytes() })
+    }
+
+    /// What an answer says that is not the one that was asked for.
+    fn refused(&self, answer: &Answer, json: Option<Value>) -> ClientError {
+        let status = answer.status.as_u16();
+        let refusal = json.filter(|_| !answer.status.is_success());
+        let refusal = refusal.and_then(|json| problem(status, &json));
+        refusal.unwrap_or_else(|| ClientError::NoAdminPlane { url: self.url.clone(), status })
     }
 }
 

@@ -4,6 +4,7 @@ mod admin;
 mod check;
 mod client;
 mod demo;
+mod divergence;
 mod flag;
 mod fleet;
 mod output;
@@ -40,7 +41,8 @@ const EXAMPLES: &str = "Examples:
   interlock check --config interlock.toml   is the configuration right, and what is in effect?
   interlock run --config interlock.toml     serve
   interlock flag set NAME 25% --reason \"…\" move a quarter of the entities to the fixed path
-  interlock fleet                           who is there, and who has applied what";
+  interlock fleet                           who is there, and who has applied what
+  interlock divergence list                 which updates were lost, and what else diverged";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -57,6 +59,8 @@ enum Command {
     Explain(flag::ExplainArgs),
     /// Show the sidecars of the fleet, and who has applied what
     Fleet(fleet::FleetArgs),
+    /// Show what diverged, and how an update was lost
+    Divergence(divergence::DivergenceArgs),
 }
 
 /// The configuration's files, as every command takes them that needs a configuration.
@@ -142,6 +146,7 @@ where
         Command::Flag(args) => wait_for(flag::run(args)),
         Command::Explain(args) => wait_for(flag::explain(args)),
         Command::Fleet(args) => wait_for(fleet::run(args)),
+        Command::Divergence(args) => wait_for(divergence::run(args)),
     }
 }
 
