@@ -29,6 +29,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::domain::flag::OnStoreLoss;
+use crate::domain::trace::TraceContext;
 use crate::telemetry::FlagIndex;
 use crate::telemetry::labels::Exposure;
 pub(crate) use fleet::{Desk, Errand, FleetLeases, quarantine};
@@ -63,6 +64,22 @@ pub struct StoreTerms {
     pub loss: OnStoreLoss,
     /// The flag that it is counted for.
     pub flag: FlagIndex,
+    /// The trace for which the store is asked.
+    pub trace: LeaseTrace,
+}
+
+/// The spans that what is said to the store goes under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseTrace {
+    /// The wait for the lease: it is asked for within it.
+    pub wait: TraceContext,
+    /// The call: the lease is given back after it.
+    pub call: TraceContext,
+}
+
+impl LeaseTrace {
+    /// No trace.
+    pub const NONE: Self = Self { wait: TraceContext::NONE, call: TraceContext::NONE };
 }
 
 impl StoreTerms {
@@ -73,6 +90,7 @@ impl StoreTerms {
         patience: Duration::ZERO,
         loss: OnStoreLoss::Reject,
         flag: FlagIndex(0),
+        trace: LeaseTrace::NONE,
     };
 }
 

@@ -84,6 +84,21 @@ impl CallError {
         }
     }
 
+    /// What went wrong, in a word of a closed set: the server's own code where it is a known one.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::NotExecuted(cause) | Self::Unknown(cause) => match cause {
+                Cause::Disconnected => "disconnected",
+                Cause::Reconnected => "reconnected",
+                Cause::Timeout => "timeout",
+                Cause::Redis(error) => {
+                    let code = error.code().unwrap_or_default();
+                    REFUSALS.iter().find(|known| **known == code).copied().unwrap_or("broken")
+                }
+            },
+        }
+    }
+
     /// The code, where it says that the server can't serve.
     pub(super) fn unable(&self) -> Option<&str> {
         self.code().filter(|code| UNABLE.contains(code))

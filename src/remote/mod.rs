@@ -163,13 +163,22 @@ impl Remote {
         let began = clock::now();
         let deadline = began + pool.timeout();
         let key = keys.first().copied().unwrap_or_default();
+        let mut span = pool.telemetry.tracer().command(script.operation, began);
+        let mut name = script::BY_HASH;
         let known = script::by_hash(&self.inner.hashes.of(script), keys, arguments);
         let mut result = pool.send(lane, key, &known, generation, deadline).await;
         if result.as_ref().is_err_and(|error| error.code() == Some("NOSCRIPT")) {
+            name = script::BY_TEXT;
             let whole = script::by_text(script, keys, arguments);
             result = pool.send(lane, key, &whole, generation, deadline).await;
         }
         self.count(script.operation, began, &result);
+        if let Some(span) = &mut span {
+            span.commanded(name);
+            if let Err(error) = &result {
+                span.fail(error.word());
+            }
+        }
         result
     }
 

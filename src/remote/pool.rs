@@ -30,7 +30,7 @@ use crate::telemetry::labels::{StoreOperation, StoreResult};
 pub(super) struct Pool {
     pub(super) connector: Connector,
     timeout: Duration,
-    telemetry: Telemetry,
+    pub(super) telemetry: Telemetry,
     status: watch::Sender<Status>,
     /// Of the connection that was made last.
     generation: Cell<u64>,

@@ -8,6 +8,11 @@ use redis::Cmd;
 
 use crate::telemetry::labels::StoreOperation;
 
+/// The command that runs a script by its name.
+pub(super) const BY_HASH: &str = "EVALSHA";
+/// The command that runs a script by its text.
+pub(super) const BY_TEXT: &str = "EVAL";
+
 /// A Lua script. One dialect for Redis 7 and 8 and for Valkey; it names all its keys, decides before it writes, and is
 /// idempotent by what it is told, so that it may be sent twice. What it refuses it says in its answer, not by an error.
 pub(crate) struct Script {
@@ -34,12 +39,12 @@ impl Hashes {
 
 /// The command that runs a script that the server should know.
 pub(super) fn by_hash(hash: &str, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
-    command("EVALSHA", hash, keys, arguments)
+    command(BY_HASH, hash, keys, arguments)
 }
 
 /// The command that runs a script and makes it known.
 pub(super) fn by_text(script: &Script, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
-    command("EVAL", script.text, keys, arguments)
+    command(BY_TEXT, script.text, keys, arguments)
 }
 
 fn command(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Cmd {

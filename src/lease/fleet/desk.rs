@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +13,12 @@ use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{sleep, timeout_at};
 
 use super::answer::{Answer, Grant};
+use super::errand::{Errand, Question, Refused};
 use super::hold::{self, COHORT, Hold};
 use super::scripts::{ACQUIRE, KEEP, LEAVE, RELEASE};
 use crate::clock::{self, Instant};
 use crate::fleet::Keys;
 use crate::fleet::gate::{Gate, Place};
-use crate::lease::StoreTerms;
 use crate::remote::{CallError, Lane, Pushed, Remote, Script};
 use crate::telemetry::Telemetry;
 use crate::telemetry::events::{StoreFault, UpdateExposed};
@@ -34,58 +35,6 @@ const JITTER_MS: std::ops::Range<u64> = 2..20;
 
 /// Between two tries to give something back.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
-
-/// What is done for the workers.
-pub(crate) enum Errand {
-    /// Ask for a lease.
-    Ask(Question),
-    /// Give one back.
-    Release { entity: Arc<str>, hold: Hold },
-    /// Leave an entity alone for a time.
-    Keep { entity: Arc<str>, hold: Hold, settle: Duration },
-    /// Finish all that came before, and nothing that comes after.
-    Close,
-}
-
-/// A question for a lease.
-pub(crate) struct Question {
-    pub(super) entity: Arc<str>,
-    pub(super) place: Arc<Place>,
-    pub(super) terms: (StoreTerms, Duration),
-    pub(super) reply: oneshot::Sender<Result<Hold, Refused>>,
-}
-
-/// Why the store grants nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// It can't be asked.
-    Unreachable,
-    /// It is another one.
-    Replaced,
-}
-
-/// A question under way. Dropped, it is withdrawn, and a lease that has come meanwhile goes back.
-pub(super) struct Asked {
-    pub(super) entity: Arc<str>,
-    pub(super) place: Arc<Place>,
-    pub(super) answer: oneshot::Receiver<Result<Hold, Refused>>,
-    pub(super) answered: bool,
-    pub(super) desk: mpsc::UnboundedSender<Errand>,
-}
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        if self.answered {
-            return;
-        }
-        self.answer.close();
-        if let Ok(Ok(hold)) = self.answer.try_recv() {
-            let entity = Arc::clone(&self.entity);
-            // A desk that is gone gave nothing that would not run out.
-            drop(self.desk.send(Errand::Release { entity, hold }));
-        }
-    }
-}
 
 /// Asks the store for leases.
 #[derive(Clone)]
@@ -138,7 +87,11 @@ impl Desk {
                     None | Some(Errand::Close) => break,
                     Some(errand) => {
                         let inner = Rc::clone(&self.inner);
-                        running.spawn_local(async move { inner.run_errand(errand).await });
+                        running.spawn_local(async move {
+                            let trace = errand.trace();
+                            let running = pin!(inner.run_errand(errand));
+                            inner.telemetry.tracer().within(trace, running).await;
+                        });
                     }
                 },
                 // One that panicked took its own lease along, which runs out.

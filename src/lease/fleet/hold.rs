@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{FencingToken, LONGEST, StoreTerms};
+use super::super::{FencingToken, LONGEST, LeaseTrace, StoreTerms};
 use crate::clock::Instant;
 use crate::fleet::gate::Place;
 
@@ -79,6 +79,12 @@ impl Hold {
         Some(token)
     }
 
+    /// As a call has it that belongs to a trace.
+    pub(super) fn for_call(mut self, trace: LeaseTrace) -> Self {
+        self.terms.trace = trace;
+        self
+    }
+
     /// Whether a call that is sent now can end and settle under it.
     pub(super) fn covers_a_call(&self, now: Instant) -> bool {
         now + needed_to_send(&self.terms, self.settle) <= self.until
@@ -112,6 +118,7 @@ mod tests {
         patience: Duration::ZERO,
         loss: OnStoreLoss::Reject,
         flag: FlagIndex(0),
+        trace: LeaseTrace::NONE,
     };
     const SETTLE: Duration = Duration::from_secs(5);
 

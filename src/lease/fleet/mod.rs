@@ -10,6 +10,7 @@
 
 mod answer;
 mod desk;
+mod errand;
 mod hold;
 mod scripts;
 #[cfg(test)]
@@ -25,20 +26,23 @@ use tokio::time::sleep_until;
 
 use super::local::LocalLeases;
 use super::shards::Shards;
-use super::{End, FencingToken, Held, LONGEST, Lease, LeaseError, LeaseTerms, Leases, Reach};
+use super::{
+    End, FencingToken, Held, LONGEST, Lease, LeaseError, LeaseTerms, Leases, Reach, StoreTerms,
+};
 use crate::clock::{self, Instant};
 use crate::domain::flag::OnStoreLoss;
 use crate::fleet::gate::{Era, Gate, Standing, changes_by};
 use crate::telemetry::labels::Exposure;
-use desk::{Asked, Question, Refused};
-pub(crate) use desk::{Desk, Errand};
+pub(crate) use desk::Desk;
+pub(crate) use errand::Errand;
+use errand::{Asked, Question, Refused};
 use hold::Hold;
 
 /// Between a failed question and the next look at the gate, while there is patience.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// The longest that a call from before the store was lost may go on and still write.
-pub(crate) fn quarantine(terms: &super::StoreTerms, settle: Duration) -> Duration {
+pub(crate) fn quarantine(terms: &StoreTerms, settle: Duration) -> Duration {
     hold::ttl(terms, settle)
 }
 
@@ -258,6 +262,9 @@ impl Turn {
         token: FencingToken,
         era: &Arc<Era>,
     ) -> Lease {
+        // It may be one that an earlier call has left.
+        let trace = self.terms.store.trace;
+        let hold = hold.map(|hold| hold.for_call(trace));
         let held = FleetHeld {
             inner: Arc::clone(&self.inner),
             entity: Arc::clone(&self.entity),
