@@ -40,6 +40,11 @@ impl Telemetry {
         GaugeGuard::enter(self.series().upstream_connections.at([upstream.index()]))
     }
 
+    /// Counts a shadow as waiting or running.
+    pub fn shadow(&self) -> GaugeGuard {
+        GaugeGuard::enter(self.series().shadow_queue_depth.at([]))
+    }
+
     /// Counts a call as waiting for a lease.
     pub fn lease_waiter(&self, flag: FlagIndex) -> GaugeGuard {
         GaugeGuard::enter(self.series().lease_waiters.at([flag.get()]))

@@ -1,8 +1,11 @@
 //! The closed sets that label values come from: nothing that a client sends ever becomes a label.
+//!
+//! Those of divergence and traces stand in `labels/divergence.rs`.
 
 use http::StatusCode;
 
 use crate::domain::decision::{Freshness, Reason};
+use crate::domain::divergence::{Cause, Verdict};
 use crate::domain::flag::{Path, Protection};
 
 /// A closed set of label values, each with an index into the tables of handles.
@@ -42,6 +45,10 @@ macro_rules! label_enum {
     };
 }
 
+mod divergence;
+
+pub use divergence::{DetectorState, Inconclusive, ReadResult, ShadowSkip, SpanDrop};
+
 macro_rules! label_of_domain {
     ($($name:ident),+) => {
         $(impl LabelValue for $name {
@@ -58,7 +65,7 @@ macro_rules! label_of_domain {
     };
 }
 
-label_of_domain!(Path, Reason, Freshness, Protection);
+label_of_domain!(Path, Reason, Freshness, Protection, Verdict, Cause);
 
 label_enum! {
     /// The class of an answer's status code.
@@ -96,6 +103,10 @@ label_enum! {
     Role {
         /// Its answer goes to the client.
         Serving => "serving",
+        /// It runs beside one that serves, to be compared.
+        Shadow => "shadow",
+        /// It reads an entity for the lost-update detector.
+        Verify => "verify",
     }
 }
 
@@ -268,6 +279,12 @@ label_enum! {
         LeaseKeep => "lease_keep",
         /// Leaving a queue.
         LeaseLeave => "lease_leave",
+        /// Noting updates for the lost-update detector, and reading what others noted.
+        Journal => "journal",
+        /// Keeping a divergence record.
+        DivergenceAdd => "divergence_add",
+        /// Reading divergence records.
+        DivergenceRead => "divergence_read",
     }
 }
 
@@ -348,6 +365,13 @@ mod tests {
         check::<StoreResult>();
         check::<Breaker>();
         check::<LeaseGate>();
+        check::<Verdict>();
+        check::<Cause>();
+        check::<ShadowSkip>();
+        check::<Inconclusive>();
+        check::<DetectorState>();
+        check::<ReadResult>();
+        check::<SpanDrop>();
     }
 
     #[test]

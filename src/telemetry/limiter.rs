@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::labels::{ClientError, Exposure, FlagsError, LabelValue, LeaseRefusal, UpstreamError};
+use super::labels::{
+    ClientError, Exposure, FlagsError, LabelValue, LeaseRefusal, SpanDrop, UpstreamError,
+};
+use crate::domain::divergence::Cause;
 use crate::domain::flag::Path;
 
 /// The most lines a second for one kind of fault: enough to see what is wrong, too few to fill a disk.
@@ -16,6 +19,9 @@ pub(super) enum Fault {
     Lease(LeaseRefusal),
     Exposed(Exposure),
     Flags(FlagsError),
+    Divergence(Cause),
+    Candidate(UpstreamError),
+    Spans(SpanDrop),
     Store,
     Panic,
 }
@@ -29,6 +35,11 @@ impl Fault {
             Self::Lease(_) => "lease_refused",
             Self::Exposed(_) => "update_exposed",
             Self::Flags(_) => "flags_rejected",
+            Self::Divergence(Cause::LostUpdate) => "update_lost",
+            Self::Divergence(Cause::UnmanagedWriter) => "unmanaged_write",
+            Self::Divergence(_) => "mismatch",
+            Self::Candidate(_) => "candidate_failed",
+            Self::Spans(_) => "spans_dropped",
             Self::Store => "store_fault",
             Self::Panic => "worker_panicked",
         }
@@ -42,6 +53,9 @@ impl Fault {
             Self::Lease(refusal) => refusal.word(),
             Self::Exposed(exposure) => exposure.word(),
             Self::Flags(error) => error.word(),
+            Self::Divergence(cause) => cause.as_str(),
+            Self::Candidate(error) => error.word(),
+            Self::Spans(drop) => drop.word(),
             Self::Store | Self::Panic => "",
         }
     }
@@ -55,6 +69,9 @@ impl Fault {
             .chain(LeaseRefusal::VALUES.iter().copied().map(Self::Lease))
             .chain(Exposure::VALUES.iter().copied().map(Self::Exposed))
             .chain(FlagsError::VALUES.iter().copied().map(Self::Flags))
+            .chain(Cause::ALL.into_iter().map(Self::Divergence))
+            .chain(UpstreamError::VALUES.iter().copied().map(Self::Candidate))
+            .chain(SpanDrop::VALUES.iter().copied().map(Self::Spans))
             .chain([Self::Store, Self::Panic])
             .collect()
     }

@@ -1,7 +1,7 @@
 //! What the sidecar tells about itself: metrics, log lines, and nothing that could slow a request.
 //!
 //! The rest of the crate emits typed [`events`]; which series they move and which lines they write is decided here.
-//! [`names`] holds every metric, [`labels`] every label value.
+//! [`names`] holds every metric, [`labels`] every label value. [`trace`] makes spans.
 //!
 //! A [`Telemetry`] is one sidecar's; several can live in a process. Only [`logging`] is the process's own.
 
@@ -16,6 +16,7 @@ mod prometheus;
 pub mod reference;
 mod series;
 mod sink;
+pub mod trace;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use labels::LabelValue;
 use limiter::{Admission, Fault, Limiter};
 use prometheus::Page;
 use series::Series;
+use trace::{SpanQueue, Traces};
 
 /// This build's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -73,6 +75,8 @@ struct Inner {
     page: Page,
     series: Series,
     limiter: Limiter,
+    /// Where spans go, if they go anywhere.
+    traces: Option<Traces>,
     /// The index of the freshness last reported; one past the end before the first.
     freshness: AtomicUsize,
     started: clock::Instant,
@@ -81,6 +85,16 @@ struct Inner {
 impl Telemetry {
     /// Makes every series of the catalogue for these flags and routes, at zero.
     pub fn new(topology: &Topology) -> Self {
+        Self::with_traces(topology, None)
+    }
+
+    /// As [`Self::new`]; spans go into a queue. Of the calls without a caller's decision the share `ratio`, 0 to 1, is traced.
+    pub fn traced(topology: &Topology, ratio: f64) -> (Self, SpanQueue) {
+        let (traces, queue) = Traces::new(ratio);
+        (Self::with_traces(topology, Some(traces)), queue)
+    }
+
+    fn with_traces(topology: &Topology, traces: Option<Traces>) -> Self {
         let mut page = Page::new();
         let series = Series::register(&mut page, topology);
         Self {
@@ -89,6 +103,7 @@ impl Telemetry {
                 page,
                 series,
                 limiter: Limiter::new(),
+                traces,
                 freshness: AtomicUsize::new(Freshness::VALUES.len()),
                 started: clock::now(),
             }),

@@ -3,11 +3,13 @@
 //! Nothing else in the crate writes a metric's name. `docs/metrics.md` is generated from here.
 
 use crate::domain::decision::{Freshness, Reason};
+use crate::domain::divergence::{Cause, Verdict};
 use crate::domain::flag::{Path, Protection};
 
 use super::labels::{
-    Breaker, ChangeKind, ClientError, CodeClass, Exposure, FlagsError, LabelValue, LeaseGate,
-    LeaseRefusal, Outcome, Role, StoreOperation, StoreResult, TransitionStep, UpstreamError, words,
+    Breaker, ChangeKind, ClientError, CodeClass, DetectorState, Exposure, FlagsError, Inconclusive,
+    LabelValue, LeaseGate, LeaseRefusal, Outcome, ReadResult, Role, ShadowSkip, SpanDrop,
+    StoreOperation, StoreResult, TransitionStep, UpstreamError, words,
 };
 
 /// One family of series.
@@ -169,6 +171,49 @@ catalogue! {
         [FLAG, closed::<Exposure>("reason")],
         "Updates whose guarantee was weaker than their flag promises, by reason.",
         "sum by (flag, reason) (increase(interlock_exposed_updates_total[1h])) > 0";
+    LOST_UPDATES = "interlock_lost_updates_total", Counter, "updates", [FLAG, PATH],
+        "Acknowledged updates that a later read showed gone, with no later update to explain it, by the path that they took.",
+        "sum by (flag, path) (increase(interlock_lost_updates_total[10m])) > 0";
+    VERIFIED_UPDATES = "interlock_verified_updates_total", Counter, "updates", [FLAG, PATH],
+        "Acknowledged updates that the detector came to a conclusion about, lost ones among them.",
+        "sum by (path) (rate(interlock_lost_updates_total[10m])) / sum by (path) (rate(interlock_verified_updates_total[10m]))";
+    UNMANAGED_WRITES = "interlock_unmanaged_writes_total", Counter, "fields", [FLAG],
+        "Values found by the detector that no sidecar wrote: somebody writes past them.",
+        "sum by (flag) (increase(interlock_unmanaged_writes_total[1h])) > 0";
+    VERIFY_INCONCLUSIVE = "interlock_verify_inconclusive_total", Counter, "checks",
+        [FLAG, closed::<Inconclusive>("reason")],
+        "Checks of an entity, or of one of its fields, that came to no conclusion, by reason.",
+        "sum by (flag, reason) (rate(interlock_verify_inconclusive_total[10m]))";
+    VERIFY_READS = "interlock_verify_reads_total", Counter, "reads",
+        [FLAG, closed::<ReadResult>("result")],
+        "Reads of an entity by the detector.",
+        "sum by (flag, result) (rate(interlock_verify_reads_total[5m]))";
+    DETECTOR = "interlock_detector", StateSet, "0 or 1", [closed::<DetectorState>("state")],
+        "1 for where the lost-update detector keeps its journal.",
+        "max by (state) (interlock_detector{state=~\"local|suspended\"}) == 1";
+    COMPARISONS = "interlock_comparisons_total", Counter, "comparisons",
+        [FLAG, closed::<Verdict>("verdict")],
+        "Answers of a candidate compared with the control's.",
+        "sum by (flag) (rate(interlock_comparisons_total{verdict=\"mismatched\"}[5m])) / sum by (flag) (rate(interlock_comparisons_total[5m]))";
+    CONTENDED_COMPARISONS = "interlock_contended_comparisons_total", Counter, "comparisons",
+        [FLAG, closed::<Verdict>("verdict")],
+        "Those of them during which this sidecar had another update of the same entity in flight; a difference may be that one's.",
+        "sum by (flag) (rate(interlock_contended_comparisons_total[5m])) / sum by (flag) (rate(interlock_comparisons_total[5m]))";
+    NOISE_COMPARISONS = "interlock_noise_comparisons_total", Counter, "comparisons",
+        [FLAG, closed::<Verdict>("verdict")],
+        "Answers of legacy to the same call twice, compared to learn what differs by itself; none of them is among the comparisons.",
+        "sum by (flag, verdict) (increase(interlock_noise_comparisons_total[1h]))";
+    MISMATCHES = "interlock_mismatches_total", Counter, "mismatches",
+        [FLAG, closed::<Cause>("cause")],
+        "Divergences, by cause: what a comparison or the lost-update detector found.",
+        "sum by (flag, cause) (increase(interlock_mismatches_total[10m])) > 0";
+    SHADOW_SKIPPED = "interlock_shadow_skipped_total", Counter, "calls",
+        [FLAG, closed::<ShadowSkip>("reason")],
+        "Calls that a flag shadows and that were not compared, by reason; the control never waits for a shadow.",
+        "sum by (flag, reason) (rate(interlock_shadow_skipped_total{reason!=\"unsampled\"}[5m]))";
+    SHADOW_QUEUE_DEPTH = "interlock_shadow_queue_depth", Gauge, "calls", [],
+        "Shadows that wait or run now.",
+        "max(interlock_shadow_queue_depth)";
     LEASE_WAIT = "interlock_lease_wait_seconds", Histogram(LATENCY_BUCKETS), "seconds", [FLAG],
         "Time that a call waited for its entity's lease.",
         "histogram_quantile(0.99, sum by (le, flag) (rate(interlock_lease_wait_seconds_bucket[5m])))";
@@ -250,6 +295,19 @@ catalogue! {
     LOG_DROPPED = "interlock_log_dropped_total", Counter, "lines", [],
         "Log lines of this process lost as whoever reads its stderr was too slow.",
         "increase(interlock_log_dropped_total[5m]) > 0";
+    SPANS_EXPORTED = "interlock_spans_exported_total", Counter, "spans", [],
+        "Spans that the collector has taken.",
+        "rate(interlock_spans_exported_total[5m])";
+    SPANS_DROPPED = "interlock_spans_dropped_total", Counter, "spans",
+        [closed::<SpanDrop>("reason")],
+        "Spans that were not exported, by reason; no request waits for the collector.",
+        "sum by (reason) (rate(interlock_spans_dropped_total[5m])) > 0";
+    DIVERGENCES_KEPT = "interlock_divergence_records_total", Counter, "records", [FLAG],
+        "Divergence records that were kept.",
+        "sum by (flag) (increase(interlock_divergence_records_total[1h]))";
+    DIVERGENCES_DROPPED = "interlock_divergence_records_dropped_total", Counter, "records", [FLAG],
+        "Divergences that were counted and not recorded: too many at a time, or the store did not take them.",
+        "sum by (flag) (increase(interlock_divergence_records_dropped_total[1h])) > 0";
     DRAINING = "interlock_draining", Gauge, "0 or 1", [],
         "1 while the sidecar shuts down: calls in flight finish, then it ends.",
         "sum(interlock_draining)";

@@ -6,7 +6,7 @@ use metrics::{Counter, Gauge};
 
 use super::Topology;
 use super::histogram::Histogram;
-use super::labels::{Breaker, LabelValue, LeaseGate};
+use super::labels::{Breaker, DetectorState, LabelValue, LeaseGate};
 use super::names::{self, Metric, UNMATCHED, Values};
 use super::prometheus::{Labels, Page};
 use crate::domain::decision::Freshness;
@@ -49,6 +49,22 @@ pub(super) struct Series {
     pub(super) decisions: Table<Counter, 3>,
     pub(super) updates: Table<Counter, 4>,
     pub(super) exposed_updates: Table<Counter, 2>,
+    pub(super) lost_updates: Table<Counter, 2>,
+    pub(super) verified_updates: Table<Counter, 2>,
+    pub(super) unmanaged_writes: Table<Counter, 1>,
+    pub(super) verify_inconclusive: Table<Counter, 2>,
+    pub(super) verify_reads: Table<Counter, 2>,
+    pub(super) detector: Table<Gauge, 1>,
+    pub(super) comparisons: Table<Counter, 2>,
+    pub(super) contended_comparisons: Table<Counter, 2>,
+    pub(super) noise_comparisons: Table<Counter, 2>,
+    pub(super) mismatches: Table<Counter, 2>,
+    pub(super) shadow_skipped: Table<Counter, 2>,
+    pub(super) shadow_queue_depth: Table<Gauge, 0>,
+    pub(super) spans_exported: Table<Counter, 0>,
+    pub(super) spans_dropped: Table<Counter, 1>,
+    pub(super) divergences_kept: Table<Counter, 1>,
+    pub(super) divergences_dropped: Table<Counter, 1>,
     pub(super) lease_wait: Table<Arc<Histogram>, 1>,
     pub(super) lease_hold: Table<Arc<Histogram>, 1>,
     pub(super) lease_waiters: Table<Gauge, 1>,
@@ -128,6 +144,22 @@ impl Series {
             decisions: r.counters(&names::DECISIONS),
             updates: r.counters(&names::UPDATES),
             exposed_updates: r.counters(&names::EXPOSED_UPDATES),
+            lost_updates: r.counters(&names::LOST_UPDATES),
+            verified_updates: r.counters(&names::VERIFIED_UPDATES),
+            unmanaged_writes: r.counters(&names::UNMANAGED_WRITES),
+            verify_inconclusive: r.counters(&names::VERIFY_INCONCLUSIVE),
+            verify_reads: r.counters(&names::VERIFY_READS),
+            detector: r.gauges(&names::DETECTOR),
+            comparisons: r.counters(&names::COMPARISONS),
+            contended_comparisons: r.counters(&names::CONTENDED_COMPARISONS),
+            noise_comparisons: r.counters(&names::NOISE_COMPARISONS),
+            mismatches: r.counters(&names::MISMATCHES),
+            shadow_skipped: r.counters(&names::SHADOW_SKIPPED),
+            shadow_queue_depth: r.gauges(&names::SHADOW_QUEUE_DEPTH),
+            spans_exported: r.counters(&names::SPANS_EXPORTED),
+            spans_dropped: r.counters(&names::SPANS_DROPPED),
+            divergences_kept: r.counters(&names::DIVERGENCES_KEPT),
+            divergences_dropped: r.counters(&names::DIVERGENCES_DROPPED),
             lease_wait: r.histograms(&names::LEASE_WAIT),
             lease_hold: r.histograms(&names::LEASE_HOLD),
             lease_waiters: r.gauges(&names::LEASE_WAITERS),
@@ -162,6 +194,7 @@ impl Series {
     fn started(self, page: &mut Page, flags: usize) -> Self {
         self.freshness.at([Freshness::NeverLoaded.index()]).set(1.0);
         self.lease_gate.at([LeaseGate::Local.index()]).set(1.0);
+        self.detector.at([DetectorState::Off.index()]).set(1.0);
         self.store_breaker.at([Breaker::Closed.index()]).set(1.0);
         for flag in 0..flags {
             self.flag_transition.at([flag, 0]).set(1.0);

@@ -3,17 +3,24 @@
 //! State changes and faults write one line each; requests write none above `debug`. Lines about faults that can come
 //! at the rate of the requests are limited.
 
+mod divergence;
 mod flags;
 mod lifecycle;
 mod requests;
+mod shadows;
 mod store;
 mod updates;
 
+pub use divergence::{
+    Compared, DetectorChanged, DivergenceKept, ShadowSkipped, SpansDropped, SpansExported,
+    UnmanagedWrite, UpdatesLost, UpdatesVerified, VerifyInconclusive, VerifyRead,
+};
 pub use flags::{
     FlagChanged, FlagRead, FlagsLoaded, FlagsRejected, FreshnessChanged, TransitionStepped,
 };
 pub use lifecycle::{ConfigWarning, DrainFinished, DrainStarted, SidecarStarted, WorkerPanicked};
 pub use requests::{ClientGone, ClientRefused, RequestAnswered, UpstreamAnswered, UpstreamFailed};
+pub use shadows::{CandidateFailed, ComparerPanicked, NoiseCompared, NoiseFound};
 pub use store::{
     BreakerChanged, BreakerMoved, FleetCounted, LeaseGateChanged, StoreAnswered, StoreConfigured,
     StoreFault, StorePushChanged, StoreUnreachable,

@@ -9,6 +9,7 @@ use crate::domain::flag::Path;
 use crate::telemetry::labels::{ClientError, CodeClass, LabelValue, Role, UpstreamError};
 use crate::telemetry::limiter::Fault;
 use crate::telemetry::logging::TARGET;
+use crate::telemetry::trace;
 use crate::telemetry::{FlagIndex, RouteIndex, Telemetry};
 
 /// A request has come to its end.
@@ -40,6 +41,8 @@ impl RequestAnswered {
         tracing::debug!(
             target: TARGET,
             event = "request_answered",
+            trace_id = trace::trace_id(),
+            span_id = trace::span_id(),
             route = self.route.map(|route| route.0),
             path = self.path.as_str(),
             code = self.code.map(|code| code.as_u16()),
@@ -54,6 +57,8 @@ impl RequestAnswered {
 pub struct UpstreamAnswered {
     /// Which one.
     pub upstream: Path,
+    /// What the call was for.
+    pub role: Role,
     /// From sending the call.
     pub elapsed: Duration,
 }
@@ -61,7 +66,7 @@ pub struct UpstreamAnswered {
 impl UpstreamAnswered {
     /// Tells of it.
     pub fn emit(self, telemetry: &Telemetry) {
-        let place = [self.upstream.index(), Role::Serving.index()];
+        let place = [self.upstream.index(), self.role.index()];
         telemetry.series().upstream_duration.at(place).record(self.elapsed);
     }
 }
@@ -86,6 +91,8 @@ impl UpstreamFailed<'_> {
             tracing::warn!(
                 target: TARGET,
                 event = "upstream_failed",
+                trace_id = trace::trace_id(),
+                span_id = trace::span_id(),
                 upstream = upstream.as_str(),
                 error_type = error.word(),
                 details = %details,
@@ -111,6 +118,8 @@ impl ClientRefused {
             tracing::info!(
                 target: TARGET,
                 event = "client_refused",
+                trace_id = trace::trace_id(),
+                span_id = trace::span_id(),
                 reason = reason.word(),
                 "refused a client"
             );

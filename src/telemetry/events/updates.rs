@@ -7,6 +7,7 @@ use crate::domain::flag::{Path, Protection};
 use crate::telemetry::labels::{Exposure, LabelValue, LeaseRefusal, Outcome};
 use crate::telemetry::limiter::Fault;
 use crate::telemetry::logging::TARGET;
+use crate::telemetry::trace;
 use crate::telemetry::{FlagIndex, Telemetry};
 
 /// A call's path was decided.
@@ -68,6 +69,8 @@ impl UpdateExposed {
             tracing::warn!(
                 target: TARGET,
                 event = "update_exposed",
+                trace_id = trace::trace_id(),
+                span_id = trace::span_id(),
                 flag = telemetry.flag_name(flag),
                 reason = reason.word(),
                 "an update had a weaker guarantee than its flag promises"
@@ -126,6 +129,8 @@ impl LeaseRefused {
             tracing::warn!(
                 target: TARGET,
                 event = "lease_refused",
+                trace_id = trace::trace_id(),
+                span_id = trace::span_id(),
                 flag = telemetry.flag_name(flag),
                 reason = reason.word(),
                 "an update could not get its entity's lease and was not sent"

@@ -7,6 +7,7 @@ use super::{FLAGS, ROUTES, families, telemetry, value};
 use crate::domain::flag::Path;
 use crate::telemetry::events::UpstreamAnswered;
 use crate::telemetry::exposition::Labels;
+use crate::telemetry::labels::Role;
 use crate::telemetry::names::{CATALOGUE, Kind, Metric, Values};
 use crate::telemetry::{REVISION, Telemetry, Topology, VERSION};
 
@@ -138,7 +139,11 @@ fn the_page_is_the_same_twice_but_for_what_moved() {
 #[test]
 fn a_million_events_leave_the_page_as_long_as_it_was() {
     let telemetry = telemetry();
-    let event = UpstreamAnswered { upstream: Path::Legacy, elapsed: Duration::from_millis(250) };
+    let event = UpstreamAnswered {
+        upstream: Path::Legacy,
+        role: Role::Serving,
+        elapsed: Duration::from_millis(250),
+    };
     event.emit(&telemetry);
     let lines = telemetry.render().lines().count();
 

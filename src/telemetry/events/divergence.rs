@@ -1,0 +1,277 @@
+//! Events of shadows, comparisons, the lost-update detector and traces.
+
+use crate::domain::divergence::{Cause, Verdict};
+use crate::domain::flag::Path;
+use crate::telemetry::labels::{
+    DetectorState, Inconclusive, LabelValue, ReadResult, ShadowSkip, SpanDrop,
+};
+use crate::telemetry::limiter::Fault;
+use crate::telemetry::logging::TARGET;
+use crate::telemetry::{FlagIndex, Telemetry};
+
+/// Acknowledged updates are gone, and no later ones explain it.
+#[derive(Clone, Copy, Debug)]
+pub struct UpdatesLost<'a> {
+    /// Their flag.
+    pub flag: FlagIndex,
+    /// The path that they took.
+    pub path: Path,
+    /// How many.
+    pub count: u64,
+    /// Whose they were.
+    pub entity: &'a str,
+    /// A field that one of them wrote.
+    pub field: &'a str,
+    /// The trace of one of them.
+    pub trace_id: &'a str,
+}
+
+impl UpdatesLost<'_> {
+    /// Tells of it.
+    pub fn emit(self, telemetry: &Telemetry) {
+        let (flag, series) = (self.flag.get(), telemetry.series());
+        series.lost_updates.at([flag, self.path.index()]).increment(self.count);
+        series.mismatches.at([flag, Cause::LostUpdate.index()]).increment(self.count);
+        telemetry.fault(Fault::Divergence(Cause::LostUpdate), || {
+            tracing::warn!(
+                target: TARGET,
+                event = "update_lost",
+                flag = telemetry.flag_name(self.flag),
+                path = self.path.as_str(),
+                count = self.count,
+                entity = self.entity,
+                field = self.field,
+                trace_id = (!self.trace_id.is_empty()).then_some(self.trace_id),
+                "acknowledged updates are gone, and no later ones explain it"
+            );
+        });
+    }
+}
+
+/// The detector came to a conclusion about acknowledged updates.
+#[derive(Clone, Copy, Debug)]
+pub struct UpdatesVerified {
+    /// Their flag.
+    pub flag: FlagIndex,
+    /// The path that they took.
+    pub path: Path,
+    /// How many.
+    pub count: u64,
+}
+
+impl UpdatesVerified {
+    /// Tells of it.
+    pub fn emit(self, telemetry: &Telemetry) {
+        let place = [self.flag.get(), self.path.index()];
+        telemetry.series().verified_updates.at(place).increment(self.count);
+    }
+}
+
+/// A value is there that no sidecar wrote.
+#[derive(Clone, Copy, Debug)]
+pub struct UnmanagedWrite<'a> {
+    /// The flag.
+    pub flag: FlagIndex,
+    /// The entity.
+    pub entity: &'a str,
+    /// Where the value stands.
+    pub field: &'a str,
+}
+
+impl UnmanagedWrite<'_> {
+    /// Tells of it.
+    pub fn emit(self, telemetry: &Telemetry) {
+        let (flag, series) = (self.flag.get(), telemetry.series());
+        series.unmanaged_writes.at([flag]).increment(1);
+        series.mismatches.at([flag, Cause::UnmanagedWriter.index()]).increment(1);
+        telemetry.fault(Fault::Divergence(Cause::UnmanagedWriter), || {
+            tracing::warn!(
+                target: TARGET,
+                event = "unmanaged_write",
+                flag = telemetry.flag_name(self.flag),
+                entity = self.entity,
+                field = self.field,
+                "a value is there that no sidecar wrote: somebody writes past them"
+            );
+        });
+    }
+}
+
+/// A check came to no conclusion.
+#[derive(Clone, Copy, Debug)]
+pub struct VerifyInconclusive {
+    /// The flag.
+    pub flag: FlagIndex,
+    /// Why.
+    pub reason: Inconclusive,
+}
+
+impl VerifyInconclusive {
+    /// Tells of it.
+    pub fn emit(self, telemetry: &Telemetry) {
+        let place = [self.flag.get(), self.reason.index()];
+        telemetry.series().verify_inconclusive.at(place).increment(1);
+    }
+}
+
+/// The detector read an entity.
+#[derive(Clone, Copy, Debug)]
+pub struct VerifyRead {
+    /// The flag.
+    pub flag: FlagIndex,
+    /// How it ended.
+    pub result: ReadResult,
+}
+
+impl VerifyRead {
+    /// Tells of it.
+    pub fn emit(self, telemetry: &Telemetry) {
+        let place = [self.flag.get(), self.result.index()];
+        telemetry.series().verify_reads.at(place).increment(1);
+    }
+}
+
+/// The detector keeps its journal elsewhere than before.
+#[derive(Clone, Copy, Debug)]
+pub struct DetectorChanged {
+    /// Where.
+    pub state: DetectorState,
+}
+
+impl DetectorChanged {
+    /// Tells of it.
+    pub fn emit(self, telemetry: &Telemetry) {
+        for state in DetectorState::VALUES {
+            let present = if *state == self.state { 1.0 } else { 0.0 };
+            telemetry.series().detector.at([state.index()]).set(present);
+        }
+        if self.state == DetectorState::Suspended {
+            tracing::warn!(
+                target: TARGET,
+                event = "detector_suspended",
+                state = self.state.word(),
+                "the store is gone: updates are noted, and checked for losses when it is back"
+            );
+        } else {
+            tracing::info!(
+                target: TARGET,
+                event = "detector_changed",
+                state = self.state.word(),
+                "the lost-update detector keeps its journal here"
+            );
+        }
+    }
+}
+
+/// A candidate's answer was compared with the control's.
+#[derive(Clone, Copy, Debug)]
+pub struct Compared {
+    /// The flag.
+    pub flag: FlagIndex,
+    /// What it came to.
+    pub verdict: Verdict,
+    /// Why, for a mismatch.
+    pub cause: Option<Cause>,
+    /// Whether another update of the entity was in flight meanwhile.
+    pub contended: bool,
+}
+
+impl Compared {
+    /// Tells of it.
+    pub fn emit(self, telemetry: &Telemetry) {
+        let (flag, series) = (self.flag.get(), telemetry.series());
+        series.comparisons.at([flag, self.verdict.index()]).increment(1);
+        if self.contended {
+            series.contended_comparisons.at([flag, self.verdict.index()]).increment(1);
+        }
+        let Some(cause) = self.cause else { return };
+        series.mismatches.at([flag, cause.index()]).increment(1);
+        telemetry.fault(Fault::Divergence(cause), || {
+            tracing::warn!(
+                target: TARGET,
+                event = "mismatch",
+                flag = telemetry.flag_name(self.flag),
+                cause = cause.as_str(),
+                contended = self.contended,
+                "a candidate's answer differs from the control's"
+            );
+        });
+    }
+}
+
+/// A call that a flag shadows was not compared.
+#[derive(Clone, Copy, Debug)]
+pub struct ShadowSkipped {
+    /// The flag.
+    pub flag: FlagIndex,
+    /// Why.
+    pub reason: ShadowSkip,
+}
+
+impl ShadowSkipped {
+    /// Tells of it.
+    pub fn emit(self, telemetry: &Telemetry) {
+        let place = [self.flag.get(), self.reason.index()];
+        telemetry.series().shadow_skipped.at(place).increment(1);
+    }
+}
+
+/// A divergence record was kept, or had to be left out.
+#[derive(Clone, Copy, Debug)]
+pub struct DivergenceKept {
+    /// The flag.
+    pub flag: FlagIndex,
+    /// Whether it was kept.
+    pub kept: bool,
+}
+
+impl DivergenceKept {
+    /// Tells of it.
+    pub fn emit(self, telemetry: &Telemetry) {
+        let series = telemetry.series();
+        let table = if self.kept { &series.divergences_kept } else { &series.divergences_dropped };
+        table.at([self.flag.get()]).increment(1);
+    }
+}
+
+/// The collector took spans.
+#[derive(Clone, Copy, Debug)]
+pub struct SpansExported {
+    /// How many.
+    pub count: u64,
+}
+
+impl SpansExported {
+    /// Tells of it.
+    pub fn emit(self, telemetry: &Telemetry) {
+        telemetry.series().spans_exported.at([]).increment(self.count);
+    }
+}
+
+/// Spans were not exported.
+#[derive(Clone, Copy, Debug)]
+pub struct SpansDropped<'a> {
+    /// Why.
+    pub reason: SpanDrop,
+    /// How many.
+    pub count: u64,
+    /// What is known of it, for the log.
+    pub details: &'a str,
+}
+
+impl SpansDropped<'_> {
+    /// Tells of it.
+    pub fn emit(self, telemetry: &Telemetry) {
+        telemetry.series().spans_dropped.at([self.reason.index()]).increment(self.count);
+        telemetry.fault(Fault::Spans(self.reason), || {
+            tracing::warn!(
+                target: TARGET,
+                event = "spans_dropped",
+                reason = self.reason.word(),
+                count = self.count,
+                details = self.details,
+                "spans were not exported"
+            );
+        });
+    }
+}
