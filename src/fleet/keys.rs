@@ -37,6 +37,32 @@ impl Keys {
         self.control(&format!("history:{flag}"))
     }
 
+    /// List: what the lost-update detector knows of an entity. `store` is which store's clock it is written by, without a
+    /// colon; no flag's name has a slash, so no two journals share a key.
+    pub(crate) fn journal(&self, store: &str, flag: &str, entity: &str) -> String {
+        self.control(&format!("journal:{store}:{flag}/{entity}"))
+    }
+
+    /// String: which sidecar checks the entity.
+    pub(crate) fn journal_claim(&self, store: &str, flag: &str, entity: &str) -> String {
+        self.control(&format!("journal-claim:{store}:{flag}/{entity}"))
+    }
+
+    /// Hash: a sidecar's id to how far its updates are in the journals.
+    pub(crate) fn journal_marks(&self, store: &str) -> String {
+        self.control(&format!("journal-marks:{store}"))
+    }
+
+    /// Stream: divergence records, the latest last.
+    pub(crate) fn divergences(&self) -> String {
+        self.control("divergences")
+    }
+
+    /// String: which records a writer has written last, so that none is written twice.
+    pub(crate) fn divergence_writer(&self, writer: &str) -> String {
+        self.control(&format!("divergences:{writer}"))
+    }
+
     /// Channel: a flag was changed; the message is its name.
     pub(crate) fn changes(&self) -> String {
         format!("{}:changes", self.prefix)

@@ -1,0 +1,309 @@
+//! Exchanging with the journals: what is told, what is asked, and how far everybody has come.
+
+use std::time::Duration;
+
+use super::entity::{Draft, Stage};
+use super::{Detector, Ended, EntityReader, Journals};
+use crate::clock::{self, Instant};
+use crate::domain::effects::Stamp;
+use crate::domain::effects::history::Entry;
+use crate::shadow::journal::{Exchange, Exchanged, JournalError, JournalKey, Mark, Settled};
+use crate::telemetry::labels::{DetectorState, Inconclusive};
+
+/// The longest that a sidecar goes without telling how far it has come: others wait for it.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// What was noted waits so long at most, so that many updates go in one command.
+const GATHER: Duration = Duration::from_millis(250);
+
+/// While a finding waits for others, they are asked this often.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+
+/// After the store did not answer it is tried again after this.
+const STORE_PAUSE: Duration = Duration::from_millis(250);
+
+/// The most entities, and entries, in one exchange.
+const MAX_KEYS: usize = 64;
+const MAX_APPENDED: usize = 512;
+
+/// A sidecar that missed updates leaves its mark where it is for so long: longer than any finding waits for it.
+const FROZEN_FOR: Duration = Duration::from_secs(90);
+
+/// After the store was replaced: until then every sidecar has noticed.
+const ALL_ARE_BACK: Duration = Duration::from_secs(5);
+
+/// A sidecar whose mark is gone, and was not written for so long, did not leave: it crashed, or does not reach the store.
+const FELL_SILENT: Duration = Duration::from_secs(30);
+
+/// Local journals are looked through for such as are old after this.
+const PRUNE_EVERY: Duration = Duration::from_secs(10);
+
+/// The exchange with the journals.
+#[derive(Default)]
+pub(super) struct Shared {
+    /// What was asked, while there is no answer.
+    pub(super) asked: Option<Asked>,
+    /// Conclusions that are not told yet.
+    pub(super) settled: Vec<Settled>,
+    /// How far every other sidecar has come, the slowest of them; `None` where there are none.
+    pub(super) others: Option<u64>,
+    marks: Vec<Mark>,
+    last: Option<Instant>,
+    not_before: Option<Instant>,
+    /// Which store it is; empty before that is known.
+    store: String,
+    /// This sidecar's mark stays there until then.
+    frozen: Option<(Instant, Stamp)>,
+}
+
+/// An exchange under way.
+pub(super) struct Asked {
+    pub(super) exchange: Exchange,
+    /// What it appends, to be tried again where it fails.
+    drafts: Vec<(JournalKey, Vec<Draft>)>,
+}
+
+impl<R: EntityReader + 'static> Detector<R> {
+    /// Exchanges with this process's own journals.
+    pub(super) fn exchange_here(&mut self, now: Instant) {
+        let claims = self.claims(now);
+        if self.drafts > 0 || !claims.is_empty() || !self.shared.settled.is_empty() {
+            let asked = self.gather(claims, usize::MAX, usize::MAX, now);
+            let answer = self.local.exchange(asked.exchange.clone());
+            self.take_claims(asked.exchange.claims, answer);
+        }
+        if self.shared.last.is_none_or(|last| now >= last + PRUNE_EVERY) {
+            self.shared.last = Some(now);
+            self.local.prune();
+        }
+    }
+
+    /// Exchanges with the fleet's journals, if it is time.
+    pub(super) fn exchange_there(&mut self, now: Instant) {
+        if self.shared.asked.is_none() && self.shared.not_before.is_none_or(|then| now >= then) {
+            let since = self.shared.last.map(|last| now.saturating_duration_since(last));
+            let is_due = |after: Duration| since.is_none_or(|since| since >= after);
+            let waits =
+                self.entities.values().any(|entity| matches!(entity.stage, Stage::Waiting(_)));
+            let oldest = self.entities.values().flat_map(|entity| &entity.drafts).map(Draft::begun);
+            let full = self.drafts >= MAX_APPENDED
+                || self.shared.settled.len() >= MAX_KEYS
+                || (self.drafts > 0 && oldest.min().is_some_and(|begun| now >= begun + GATHER));
+            let claims = if self.shared.last.is_some() { self.claims(now) } else { Vec::new() };
+            let fresh = claims.iter().any(|key| self.is_claiming(key));
+            if is_due(TELL_EVERY) || full || fresh || (waits && is_due(ASK_EVERY)) {
+                self.ask_for(claims, now);
+            }
+        }
+    }
+
+    /// The last exchange: everything that was noted.
+    pub(super) fn ask(&mut self, now: Instant) {
+        self.ask_for(Vec::new(), now);
+    }
+
+    fn is_claiming(&self, key: &JournalKey) -> bool {
+        self.entities.get(key).is_some_and(|entity| matches!(entity.stage, Stage::Claiming))
+    }
+
+    /// What is to be claimed: what is due, and what waits, so that it stays claimed.
+    fn claims(&mut self, now: Instant) -> Vec<JournalKey> {
+        let waits = |stage: &Stage| matches!(stage, Stage::Waiting(_) | Stage::Claiming);
+        let waiting = self.entities.iter().filter(|(_, entity)| waits(&entity.stage));
+        let mut claims: Vec<JournalKey> =
+            waiting.map(|(key, _)| key.clone()).take(MAX_KEYS).collect();
+        let room = MAX_KEYS - claims.len();
+        claims.extend(self.claim_due(now, room));
+        claims
+    }
+
+    fn ask_for(&mut self, claims: Vec<JournalKey>, now: Instant) {
+        let Journals::Fleet(journal) = &self.parts.journals else { return };
+        let journal = journal.clone();
+        let asked = self.gather(claims, MAX_KEYS, MAX_APPENDED, now);
+        let (tell, exchange) = (self.tell.clone(), asked.exchange.clone());
+        self.shared.asked = Some(asked);
+        tokio::task::spawn_local(async move {
+            tell.send(Ended::Exchange(journal.exchange(exchange).await)).ok();
+        });
+    }
+
+    /// Puts an exchange together.
+    fn gather(
+        &mut self,
+        claims: Vec<JournalKey>,
+        most_keys: usize,
+        most_entries: usize,
+        now: Instant,
+    ) -> Asked {
+        let store = self.shared.store.clone();
+        let mut exchange = Exchange { store, claims, ..Exchange::default() };
+        let mut drafts: Vec<(JournalKey, Vec<Draft>)> = Vec::new();
+        let mut room = most_entries;
+        // What is claimed first: a check must see what was noted here.
+        let claimed: Vec<JournalKey> = exchange.claims.clone();
+        let others = self.entities.keys().filter(|key| !claimed.contains(key)).cloned();
+        let keys: Vec<JournalKey> = claimed.iter().cloned().chain(others).collect();
+        for key in keys {
+            if drafts.len() >= most_keys || room == 0 {
+                break;
+            }
+            let Some(entity) = self.entities.get_mut(&key) else { continue };
+            let taken = entity.drafts.len().min(room);
+            if taken == 0 {
+                continue;
+            }
+            let stamped: Vec<Entry> = entity
+                .drafts
+                .iter()
+                .take(taken)
+                .map_while(|draft| draft.entry(|moment| self.clock.stamp(moment)))
+                .collect();
+            if stamped.len() < taken {
+                // The clock is not known before the first answer.
+                break;
+            }
+            room -= taken;
+            drafts.push((key.clone(), entity.drafts.drain(..taken).collect()));
+            exchange.appends.push((key, stamped));
+        }
+        let appended = exchange.appends.iter().map(|(_, entries)| entries.len()).sum::<usize>();
+        self.drafts = self.drafts.saturating_sub(appended);
+        let settled = self.shared.settled.len().min(most_keys);
+        exchange.settled = self.shared.settled.drain(..settled).collect();
+        exchange.mark = self.mark(now).map_or(0, |stamp| stamp.earliest);
+        Asked { exchange, drafts }
+    }
+
+    /// A moment before which all updates that were sent here have ended and were appended, the exchange that is being put together
+    /// included. `now` is from before the notes were taken up.
+    pub(super) fn mark(&self, now: Instant) -> Option<Stamp> {
+        let in_flight = self.sent.values().map(|sent| sent.at);
+        let waiting = self.entities.values().flat_map(|entity| &entity.drafts).map(Draft::begun);
+        let failed = self.shared.asked.iter().flat_map(|asked| &asked.drafts);
+        let failed = failed.flat_map(|(_, drafts)| drafts).map(Draft::begun);
+        let told = in_flight.chain(waiting).chain(failed).min().map_or(now, |first| first.min(now));
+        let mark = self.clock.stamp(told)?;
+        match &self.shared.frozen {
+            Some((until, at)) if now < *until && at.earliest < mark.earliest => Some(*at),
+            _ => Some(mark),
+        }
+    }
+
+    /// This sidecar's mark stays where it is.
+    pub(super) fn freeze(&mut self, now: Instant) {
+        if let Some(mark) = self.mark(now) {
+            let at =
+                self.shared.frozen.filter(|(until, _)| now < *until).map_or(mark, |(_, at)| at);
+            self.shared.frozen = Some((now + FROZEN_FOR, at));
+        }
+    }
+
+    /// The store has answered, or not.
+    pub(super) fn take_answer(&mut self, answer: Result<Exchanged, JournalError>) {
+        let Some(asked) = self.shared.asked.take() else { return };
+        let now = clock::now();
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(JournalError::OtherStore(answer)) => {
+                self.undo(asked, now);
+                self.meet(&answer);
+                return self.start_over();
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the journals could not be exchanged");
+                return self.undo(asked, now);
+            }
+        };
+        self.shared.last = Some(now);
+        self.shared.not_before = None;
+        self.enter(DetectorState::Shared);
+        if !self.meet(&answer) {
+            self.start_over();
+        }
+        self.look_for_silent(&answer);
+        self.shared.others =
+            Some(answer.marks.iter().map(|mark| mark.until).min().unwrap_or(u64::MAX));
+        self.take_claims(asked.exchange.claims, answer);
+    }
+
+    /// What a sidecar that fell silent has not told of nobody will tell: all that waits for it comes to no conclusion.
+    fn look_for_silent(&mut self, answer: &Exchanged) {
+        let is_there = |mark: &Mark| answer.marks.iter().any(|other| other.sidecar == mark.sidecar);
+        let silence = micros(FELL_SILENT);
+        let is_silent = |mark: &&Mark| {
+            !is_there(mark) && answer.store_now.saturating_sub(mark.written) > silence
+        };
+        let last_heard = self.shared.marks.iter().filter(is_silent).map(|mark| mark.written).max();
+        self.shared.marks.clone_from(&answer.marks);
+        let Some(last_heard) = last_heard else { return };
+        self.gap = self.gap.max(last_heard.saturating_add(micros(self.flags.longest)));
+        let waits = |stage: &Stage| matches!(stage, Stage::Waiting(_));
+        for key in self.keys_where(waits) {
+            self.give_up(&key, Inconclusive::SilentSidecar);
+        }
+    }
+
+    fn keys_where(&self, is_at: impl Fn(&Stage) -> bool) -> Vec<JournalKey> {
+        let found = self.entities.iter().filter(|(_, entity)| is_at(&entity.stage));
+        found.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// What happens up to this moment is not all known.
+    pub(super) fn widen_gap(&mut self, until: Instant) {
+        if let Some(until) = self.clock.stamp(until) {
+            self.gap = self.gap.max(until.latest);
+        }
+    }
+
+    /// Learns which store it is and what its clock shows; whether both are as before.
+    fn meet(&mut self, answer: &Exchanged) -> bool {
+        let same_store = self.shared.store == answer.identity || self.shared.store.is_empty();
+        if !same_store {
+            self.clock.forget();
+        }
+        self.shared.store.clone_from(&answer.identity);
+        self.clock.learn(answer) && same_store
+    }
+
+    fn take_claims(&mut self, claims: Vec<JournalKey>, answer: Exchanged) {
+        for (key, claimed) in claims.iter().zip(answer.claimed) {
+            self.take_claim(key, claimed);
+        }
+    }
+
+    /// An exchange failed: all of it is tried again. It may have been carried out; entries that stand there twice count once.
+    fn undo(&mut self, asked: Asked, now: Instant) {
+        self.shared.not_before = Some(now + STORE_PAUSE);
+        if self.state != DetectorState::Suspended {
+            self.enter(DetectorState::Suspended);
+            // What is updated meanwhile needs a first look of its own: the journals may be gone as well.
+            self.parts.notebook.forget_sights();
+        }
+        for (key, drafts) in asked.drafts {
+            let Some(entity) = self.entities.get_mut(&key) else { continue };
+            self.drafts += drafts.len();
+            entity.drafts.splice(0..0, drafts);
+        }
+        self.shared.settled.splice(0..0, asked.exchange.settled);
+    }
+
+    /// The journals may be gone, or their clock was set: what is under check comes to no conclusion.
+    fn start_over(&mut self) {
+        self.shared.settled.clear();
+        self.shared.marks.clear();
+        // The clock may be another one as well.
+        self.gap = 0;
+        self.widen_gap(clock::now() + self.flags.settles.max(ALL_ARE_BACK));
+        let is_checked = |stage: &Stage| matches!(stage, Stage::Reading(_) | Stage::Waiting(_));
+        for key in self.keys_where(is_checked) {
+            self.give_up(&key, Inconclusive::JournalLost);
+        }
+        self.shared.settled.clear();
+        self.parts.notebook.forget_sights();
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
