@@ -46,7 +46,7 @@ use crate::extras::AllocationCounter;
 use crate::load::Traffic;
 use crate::machine::{Scratch, load_average};
 use crate::meter::Reading;
-use crate::proxies::{Proxy, RunningProxy, Site, Subject};
+use crate::proxies::{Peer, Proxy, RunningProxy, Site, Subject};
 use crate::report::{Row, Sample, table};
 use crate::roles::{Load, Upstream};
 
@@ -65,7 +65,10 @@ struct Options {
     /// The length of one measurement
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
-    /// What is compared with nginx
+    /// What the ratios are to
+    #[arg(long, value_enum, default_value = "nginx")]
+    peer: Peer,
+    /// What is compared with it
     #[arg(long, value_delimiter = ',', default_value = "split,serialize,pass")]
     subjects: Vec<Subject>,
     /// A command to compare instead; {listen}, {port} and {upstream} are filled in
@@ -156,7 +159,7 @@ fn measure_all(options: &Options) -> Result<(), Box<dyn Error>> {
         interlock: options.interlock.clone(),
         scratch: scratch.path().to_owned(),
     };
-    let mut proxies = vec![Proxy::peer()];
+    let mut proxies = vec![Proxy::peer(options.peer)];
     match &options.subject_cmd {
         Some(line) => proxies.push(Proxy::command(line.clone())),
         None => {

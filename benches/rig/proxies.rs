@@ -12,6 +12,11 @@ use crate::process::{Process, ProcessError, free_address};
 const NGINX_CONFIG: &str = include_str!("nginx.conf");
 const INTERLOCK_CONFIG: &str = include_str!("interlock.toml");
 
+/// The inside of a flag's shadow where it has none, and where every call has one. No shadow may be skipped for want of room: what is
+/// measured is the work of all of them.
+const NO_SHADOW: &str = r#"{ mode = "off" }"#;
+const SHADOW: &str = r#"{ mode = "dry_run", max_inflight = 10000, queue = 100000 }"#;
+
 /// What stands against the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Subject {
@@ -21,17 +26,30 @@ pub(crate) enum Subject {
     Serialize,
     /// Interlock: calls that no route matches.
     Pass,
-    /// nginx a second time: its ratio should be 1.00, and shows what the machine's noise is worth.
+    /// Interlock: as `split`, with a shadow of every call, compared.
+    Shadow,
+    /// nginx, a second time where it is the peer: its ratio should be 1.00, and shows what the machine's noise is worth.
     Nginx,
+    /// nginx with `mirror` of every call.
+    Mirror,
+}
+
+/// What the ratios are to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Peer {
+    /// nginx.
+    Nginx,
+    /// nginx with `mirror` of every call.
+    Mirror,
 }
 
 /// How a proxy is run.
 #[derive(Clone, Debug)]
 pub(crate) enum Recipe {
     /// nginx with the peer's configuration.
-    Nginx,
-    /// Interlock: `percent` and `fixed` of its flag, in TOML.
-    Interlock { percent: u8, fixed: String },
+    Nginx { mirror: bool },
+    /// Interlock: `percent`, `fixed` and `shadow` of its flag, in TOML.
+    Interlock { percent: u8, fixed: String, shadow: &'static str },
     /// Any command of the shell.
     Command(String),
 }
@@ -49,20 +67,30 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// The proxy that all others are compared with.
-    pub(crate) fn peer() -> Self {
-        Self { name: "nginx".to_owned(), traffic: Traffic::Updates, recipe: Recipe::Nginx }
+    pub(crate) fn peer(peer: Peer) -> Self {
+        let (name, mirror) = match peer {
+            Peer::Nginx => ("nginx", false),
+            Peer::Mirror => ("nginx mirror", true),
+        };
+        let recipe = Recipe::Nginx { mirror };
+        Self { name: name.to_owned(), traffic: Traffic::Updates, recipe }
     }
 
     /// One of the built-in subjects.
     pub(crate) fn subject(subject: Subject, upstream: SocketAddr) -> Self {
-        let interlock = |percent, fixed| Recipe::Interlock { percent, fixed };
+        let interlock = |percent, fixed| Recipe::Interlock { percent, fixed, shadow: NO_SHADOW };
         let fixed_app = format!(r#"{{ strategy = "upstream", url = "http://{upstream}" }}"#);
         let lease = r#"{ strategy = "serialize" }"#.to_owned();
         let (name, traffic, recipe) = match subject {
             Subject::Split => ("interlock split", Traffic::Updates, interlock(50, fixed_app)),
             Subject::Serialize => ("interlock serialize", Traffic::Updates, interlock(100, lease)),
             Subject::Pass => ("interlock pass", Traffic::Unmatched, interlock(50, fixed_app)),
-            Subject::Nginx => ("nginx again", Traffic::Updates, Recipe::Nginx),
+            Subject::Shadow => {
+                let recipe = Recipe::Interlock { percent: 50, fixed: fixed_app, shadow: SHADOW };
+                ("interlock shadow", Traffic::Updates, recipe)
+            }
+            Subject::Nginx => ("nginx again", Traffic::Updates, Recipe::Nginx { mirror: false }),
+            Subject::Mirror => ("nginx mirrors", Traffic::Updates, Recipe::Nginx { mirror: true }),
         };
         Self { name: name.to_owned(), traffic, recipe }
     }
@@ -108,8 +136,10 @@ impl Site {
     ) -> Result<RunningProxy, ProcessError> {
         let listen = free_address()?;
         let mut command = match &proxy.recipe {
-            Recipe::Nginx => self.nginx(listen)?,
-            Recipe::Interlock { percent, fixed } => self.interlock(listen, *percent, fixed)?,
+            Recipe::Nginx { mirror } => self.nginx(listen, *mirror)?,
+            Recipe::Interlock { percent, fixed, shadow } => {
+                self.interlock(listen, *percent, fixed, shadow)?
+            }
             Recipe::Command(line) => self.shell(listen, line),
         };
         command.envs(env.iter().copied());
@@ -118,7 +148,7 @@ impl Site {
         Ok(RunningProxy { process, listen })
     }
 
-    fn nginx(&self, listen: SocketAddr) -> Result<Command, ProcessError> {
+    fn nginx(&self, listen: SocketAddr, mirror: bool) -> Result<Command, ProcessError> {
         let directory = self.scratch.join(format!("nginx-{}", listen.port()));
         fs::create_dir_all(&directory)?;
         // Started by root it would give its rights up, and then couldn't use the directory.
@@ -126,6 +156,7 @@ impl Site {
         let config = NGINX_CONFIG
             .replace("@DIR@", &directory.display().to_string())
             .replace("@USER@", if root { "user root;" } else { "" })
+            .replace("@MIRROR@", if mirror { "mirror /mirror;" } else { "" })
             .replace("@KEEPALIVE@", &self.nginx_keepalive.to_string())
             .replace("@LISTEN@", &listen.to_string())
             .replace("@UPSTREAM@", &self.upstream.to_string());
@@ -142,13 +173,15 @@ impl Site {
         listen: SocketAddr,
         percent: u8,
         fixed: &str,
+        shadow: &str,
     ) -> Result<Command, ProcessError> {
         let config = INTERLOCK_CONFIG
             .replace("@LISTEN@", &listen.to_string())
             .replace("@ADMIN@", &free_address()?.to_string())
             .replace("@UPSTREAM@", &self.upstream.to_string())
             .replace("@PERCENT@", &percent.to_string())
-            .replace("@FIXED@", fixed);
+            .replace("@FIXED@", fixed)
+            .replace("@SHADOW@", shadow);
         let file = self.scratch.join(format!("interlock-{}.toml", listen.port()));
         fs::write(&file, config)?;
 

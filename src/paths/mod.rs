@@ -4,13 +4,17 @@
 //! - [`serialize`]: the app as it is, one call at a time per entity;
 //! - [`upstream`]: a fixed version of the app.
 //!
+//! Beside them, [`mirror`] runs the path that does not serve, to see whether it would have given the same.
+//!
 //! All of them send through [`update`], which sees to it that a call that was sent runs to its end.
 
 mod legacy;
+pub(crate) mod mirror;
 mod serialize;
 mod update;
 mod upstream;
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use http::Request;
@@ -18,12 +22,15 @@ use http::Request;
 use crate::config::FixedConfig;
 use crate::domain::decision::Decision;
 use crate::domain::flag::{Path, Protection};
+use crate::domain::trace::TraceContext;
 use crate::lease::LeaseError;
 use crate::proxy::body::RequestBody;
 use crate::proxy::call::Told;
 use crate::proxy::error::ProxyError;
 use crate::proxy::forward::Answered;
 use crate::proxy::worker::{RouteOf, Worker};
+use crate::shadow::notebook::Watched;
+use crate::telemetry::trace::ServerSpan;
 
 /// An update that is decided: what there is to know about it.
 pub(crate) struct Plan<'s> {
@@ -31,8 +38,16 @@ pub(crate) struct Plan<'s> {
     pub(crate) route: RouteOf<'s>,
     /// Which path it takes.
     pub(crate) decision: Decision,
+    /// The version of the flag's state that decided.
+    pub(crate) version: u64,
     /// What it mutates; `None` where that could not be made out, and then the path is legacy.
     pub(crate) entity: Option<String>,
+    /// The trace that it belongs to.
+    pub(crate) trace: TraceContext,
+    /// What the lost-update detector is to know of it; taken by whoever sends it.
+    pub(crate) watched: Cell<Option<Box<Watched>>>,
+    /// Its span, where it is traced.
+    pub(crate) span: Option<Rc<ServerSpan>>,
 }
 
 /// Serves an update on the path that was decided, or says on `told` how it came otherwise.
@@ -53,6 +68,7 @@ pub(crate) async fn serve(
         }
     };
     told.path = Some(update.path());
+    told.window = update.window();
     let (result, exposed) = update::send(worker, pool, request, update).await;
     told.without_store |= exposed;
     result

@@ -7,15 +7,16 @@ use http::{HeaderValue, Request};
 
 use super::Plan;
 use super::update::Update;
-use crate::domain::flag::Path;
-use crate::lease::{Lease, LeaseError, LeaseTerms, Reach, StoreTerms};
+use crate::domain::flag::{Path, Protection};
+use crate::lease::{Lease, LeaseError, LeaseTerms, LeaseTrace, Reach, StoreTerms};
 use crate::proxy::body::RequestBody;
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers::{INTERLOCK_FENCING_TOKEN, INTERLOCK_PATH};
 use crate::proxy::pool::Pool;
 use crate::proxy::worker::Worker;
 use crate::telemetry::events::{LeaseGranted, LeaseRefused};
-use crate::telemetry::labels::LeaseRefusal;
+use crate::telemetry::labels::{LabelValue, LeaseRefusal};
+use crate::telemetry::trace::{ActiveSpan, names};
 
 /// Where an update goes, once it has its entity's lease, and what it leaves behind.
 pub(super) async fn route<'w>(
@@ -45,6 +46,8 @@ async fn acquire(worker: &Worker, plan: &Plan<'_>, entity: &str) -> Result<Lease
     let flag = plan.route.flag_index;
     let telemetry = &worker.shared.telemetry;
     let (spec, legacy) = (plan.route.flag, &worker.shared.config.legacy);
+    let mut span = telemetry.tracer().wait_for_lease(plan.trace);
+    let wait = span.as_ref().map_or(plan.trace, ActiveSpan::context);
     let terms = LeaseTerms {
         wait: spec.lease.wait,
         max_waiters: spec.lease.max_waiters,
@@ -55,13 +58,19 @@ async fn acquire(worker: &Worker, plan: &Plan<'_>, entity: &str) -> Result<Lease
             patience: spec.store_patience,
             loss: spec.on_store_loss,
             flag,
+            trace: LeaseTrace { wait, call: plan.trace },
         },
     };
     let waiting = telemetry.lease_waiter(flag);
     let acquired = worker.shared.leases.acquire(entity, terms).await;
     drop(waiting);
     match &acquired {
-        Ok(lease) => LeaseGranted { flag, waited: lease.waited() }.emit(telemetry),
+        Ok(lease) => {
+            LeaseGranted { flag, waited: lease.waited() }.emit(telemetry);
+            if let Some(span) = &mut span {
+                granted(span, lease);
+            }
+        }
         Err(error) => {
             let reason = match error {
                 LeaseError::QueueFull { .. } => LeaseRefusal::QueueFull,
@@ -70,7 +79,24 @@ async fn acquire(worker: &Worker, plan: &Plan<'_>, entity: &str) -> Result<Lease
                 LeaseError::RanOut => LeaseRefusal::RanOut,
             };
             LeaseRefused { flag, reason }.emit(telemetry);
+            if let Some(span) = &mut span {
+                span.set(names::LEASE_RESULT, reason.word());
+                span.fail(reason.word());
+            }
         }
     }
     acquired
+}
+
+fn granted(span: &mut ActiveSpan, lease: &Lease) {
+    match lease.reach() {
+        Reach::Exposed(why) => {
+            span.set(names::LEASE_RESULT, Protection::Exposed.as_str());
+            span.fail(why.word());
+        }
+        Reach::Process | Reach::Fleet => {
+            span.set(names::LEASE_RESULT, "granted");
+            span.set(names::FENCING_TOKEN, lease.token().get());
+        }
+    }
 }

@@ -13,7 +13,9 @@ use http::Request;
 
 use super::{Plan, protection};
 use crate::clock::{self, Instant};
+use crate::domain::effects::history::Ending;
 use crate::domain::flag::{Path, Protection};
+use crate::domain::trace::TraceContext;
 use crate::lease::{Lease, LeaseError, Reach};
 use crate::proxy::body::RequestBody;
 use crate::proxy::error::{ProxyError, leaves_outcome_open};
@@ -21,9 +23,13 @@ use crate::proxy::forward::{
     Answer, Answered, Attempts, ExchangeError, ForwardError, Patience, exchange,
 };
 use crate::proxy::pool::Pool;
+use crate::proxy::traced;
 use crate::proxy::worker::Worker;
+use crate::shadow::notebook::{Noted, Watched};
+use crate::shadow::{CrowdGuard, Window};
 use crate::telemetry::events::{ClientGone, LeaseReleased, UpdateExposed, UpdateFinished};
 use crate::telemetry::labels::{Exposure, Outcome};
+use crate::telemetry::trace::{self, ServerSpan};
 use crate::telemetry::{FlagIndex, Telemetry};
 
 /// What an update leaves behind: settled once, when its outcome is known or known to be unknown.
@@ -33,22 +39,37 @@ pub(super) struct Update {
     path: Path,
     protection: Protection,
     lease: Option<(Lease, Instant)>,
+    /// Until it is sent, what the detector is to know of it.
+    watched: Option<Box<Watched>>,
+    noted: Option<Noted>,
+    crowd: Option<CrowdGuard>,
     waited: Duration,
     sent: bool,
     settled: bool,
+    trace: TraceContext,
+    span: Option<Rc<ServerSpan>>,
 }
 
 impl Update {
     pub(super) fn unguarded(worker: &Worker, plan: &Plan<'_>) -> Self {
+        let entity = plan.entity.as_deref();
         Self {
             telemetry: worker.shared.telemetry.clone(),
+            crowd: entity.and_then(|entity| worker.enter_crowd(plan.route.flag, entity)),
             flag: plan.route.flag_index,
             path: plan.decision.path,
             protection: protection(plan),
             lease: None,
+            watched: plan.watched.take().map(|watched| {
+                let (path, trace) = (plan.decision.path, plan.trace);
+                Box::new(Watched { path, trace, ..*watched })
+            }),
+            noted: None,
             waited: Duration::ZERO,
             sent: false,
             settled: false,
+            trace: plan.trace,
+            span: plan.span.clone(),
         }
     }
 
@@ -57,11 +78,19 @@ impl Update {
         self.path
     }
 
+    /// The time since it was about to be sent, among the updates of its entity.
+    pub(super) fn window(&self) -> Option<Window> {
+        self.crowd.as_ref().map(CrowdGuard::window)
+    }
+
     pub(super) fn guarded(worker: &Worker, plan: &Plan<'_>, lease: Lease) -> Self {
         let mut update = Self::unguarded(worker, plan);
         update.waited = lease.waited();
         if matches!(lease.reach(), Reach::Exposed(_)) {
             update.path = Path::Legacy;
+            if let Some(watched) = &mut update.watched {
+                watched.path = Path::Legacy;
+            }
         }
         update.lease = Some((lease, clock::now()));
         update
@@ -70,7 +99,17 @@ impl Update {
     /// Tells how it ended and ends its lease; whether it was exposed.
     fn settle(&mut self, outcome: Outcome) -> bool {
         self.settled = true;
+        if let Some(noted) = self.noted.take() {
+            noted.end(match outcome {
+                Outcome::Applied | Outcome::Replayed => Ending::Acknowledged,
+                Outcome::Rejected => Ending::Rejected,
+                Outcome::Unknown => Ending::Unknown,
+            });
+        }
         let (protection, exposure) = self.protection();
+        if let Some(span) = self.span.take() {
+            span.settled(protection, outcome);
+        }
         let Self { flag, path, .. } = *self;
         UpdateFinished { flag, path, protection, outcome }.emit(&self.telemetry);
         // What was not sent was exposed to nothing.
@@ -155,9 +194,11 @@ pub(super) async fn send(
 ) -> (Result<Answered, ProxyError>, bool) {
     let mut attempts = Attempts::new(pool);
     loop {
+        let since = traced::since(&request);
         let link = match attempts.link().await {
             Ok(link) => link,
             Err(error) => {
+                traced::unconnected(pool, &mut request, since);
                 let result = Err(ForwardError::Connect(error));
                 let exposed = update.settle_by(&result);
                 return (result.map_err(ProxyError::from), exposed);
@@ -168,8 +209,9 @@ pub(super) async fn send(
             let exposed = update.settle(Outcome::Rejected);
             return (Err(LeaseError::RanOut.into()), exposed);
         }
-        let flag = update.flag;
+        let (flag, trace) = (update.flag, update.trace);
         let pool = Rc::clone(pool);
+        note(worker, &mut update);
         let call = async move {
             update.sent = true;
             let patience = match update.lease {
@@ -189,7 +231,8 @@ pub(super) async fn send(
             let exposed = update.settle_by(&result);
             Sent::Ended(result, exposed)
         };
-        let call = OutlivesClient { worker: Rc::clone(worker), flag, call: Some(Box::pin(call)) };
+        let (worker, call) = (Rc::clone(worker), Some(Box::pin(call) as _));
+        let call = OutlivesClient { worker, flag, trace, call };
         match call.await {
             Sent::Ended(result, exposed) => return (result.map_err(ProxyError::from), exposed),
             Sent::Again(unsent, again) => (request, update) = (unsent, again),
@@ -197,10 +240,18 @@ pub(super) async fn send(
     }
 }
 
+/// Tells the detector that it is about to be sent.
+fn note(worker: &Worker, update: &mut Update) {
+    if let (Some(notebook), Some(watched)) = (&worker.shared.notebook, update.watched.take()) {
+        update.noted = notebook.note(watched, worker.shared.config.legacy.settle_after_timeout);
+    }
+}
+
 /// A call that goes on as a task of its own when nobody waits for it any more.
 struct OutlivesClient {
     worker: Rc<Worker>,
     flag: FlagIndex,
+    trace: TraceContext,
     call: Option<Pin<Box<dyn Future<Output = Sent>>>>,
 }
 
@@ -226,9 +277,9 @@ impl Drop for OutlivesClient {
             return;
         }
         ClientGone { flag: self.flag }.emit(&self.worker.shared.telemetry);
-        let running = self.worker.run_on();
+        let (running, trace) = (self.worker.run_on(), self.trace);
         tokio::task::spawn_local(async move {
-            drop(call.await);
+            drop(trace::within(trace, call).await);
             drop(running);
         });
     }

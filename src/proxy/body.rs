@@ -1,5 +1,7 @@
 //! Bodies on their way through: streamed both ways with back-pressure, held only where a decision or a lease needs it.
 
+mod response;
+
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,13 +17,13 @@ use hyper::body::Incoming;
 use smallvec::SmallVec;
 use tokio::time::Sleep;
 
-use super::call::CallGuard;
 use super::error::Refusal;
-use super::forward::Relay;
 use super::headers::clean_trailers;
 use super::memory::{BodyMemory, HeldMemory};
 use super::watch::{Fate, Watch};
 use crate::clock::{self, Instant};
+
+pub(crate) use response::ResponseBody;
 
 /// How long a body waits for the upstream's `100 Continue` before it is sent all the same: an upstream is free never to
 /// send one (RFC 9110 section 10.1.1).
@@ -37,7 +39,7 @@ struct Arriving {
     held: SmallVec<[Bytes; 1]>,
     gathered: BytesMut,
     next_held: usize,
-    rest: Option<Incoming>,
+    rest: Option<Rest>,
     /// The end of a body that was read to its end ahead.
     trailers: Option<Box<HeaderMap>>,
     upload: Option<Rc<Upload>>,
@@ -46,13 +48,34 @@ struct Arriving {
     /// Dropped with the body: the memory of what is held is given back.
     memory: Option<HeldMemory>,
     gate: Option<Gate>,
+}
+
+/// What is still to come from the client.
+struct Rest {
+    body: Incoming,
     watch: Arc<Watch>,
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        // Nobody waits for it any more.
+        self.watch.wait_for_body(None);
+    }
 }
 
 impl RequestBody {
     /// A body that is not looked at.
     pub(crate) fn streamed(body: Incoming, watch: Arc<Watch>) -> Self {
-        let rest = (!body.is_end_stream()).then_some(body);
+        let rest = (!body.is_end_stream()).then(|| Rest { body, watch });
+        Self::new(rest)
+    }
+
+    /// No body, of a request of our own.
+    pub(crate) fn none() -> Self {
+        Self::new(None)
+    }
+
+    fn new(rest: Option<Rest>) -> Self {
         Self(Box::new(Arriving {
             held: SmallVec::new(),
             gathered: BytesMut::new(),
@@ -64,8 +87,22 @@ impl RequestBody {
             waited: Duration::ZERO,
             memory: None,
             gate: None,
-            watch,
         }))
+    }
+
+    /// What is held of it, in pieces.
+    pub(crate) fn held(&self) -> &[Bytes] {
+        &self.0.held
+    }
+
+    /// The trailers of a body that is held to its end, if it has any.
+    pub(crate) fn held_trailers(&self) -> Option<&HeaderMap> {
+        self.0.trailers.as_deref()
+    }
+
+    /// How much of it is held, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.0.held.iter().map(Bytes::len).sum()
     }
 
     /// How far the body has come, for whoever waits while it moves; `None` for one that is here already.
@@ -91,7 +128,7 @@ impl RequestBody {
         limit: usize,
         memory: &Rc<BodyMemory>,
     ) -> Result<bool, Refusal> {
-        let mut length = self.0.held.iter().map(Bytes::len).sum::<usize>();
+        let mut length = self.held_bytes();
         let mut accounted = self.0.memory.take().unwrap_or_else(|| memory.hold());
         while self.0.rest.is_some() && length <= limit {
             accounted.grow_to(length)?;
@@ -183,27 +220,27 @@ impl Arriving {
     }
 
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(body) = &mut self.rest else {
+        let Some(rest) = &mut self.rest else {
             return Poll::Ready(None);
         };
-        if self.watch.fate() == Fate::SilentBody {
+        if rest.watch.fate() == Fate::SilentBody {
             self.rest = None;
             return Poll::Ready(Some(Err(BodyError::Silent)));
         }
         // The client's connection feeds this body, and polls whoever reads it right after: a wake-up would only make its
         // task run once more for nothing.
-        match Pin::new(&mut *body).poll_frame(&mut Context::from_waker(Waker::noop())) {
+        match Pin::new(&mut rest.body).poll_frame(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => {
-                self.watch.wait_for_body(Some(cx.waker()));
+                rest.watch.wait_for_body(Some(cx.waker()));
                 self.waiting_since.get_or_insert_with(clock::now);
                 Poll::Pending
             }
             Poll::Ready(frame) => {
-                self.watch.wait_for_body(None);
+                rest.watch.wait_for_body(None);
                 if let Some(since) = self.waiting_since.take() {
                     self.waited += clock::now() - since;
                 }
-                let ended = frame.is_none() || body.is_end_stream();
+                let ended = frame.is_none() || rest.body.is_end_stream();
                 if ended {
                     self.rest = None;
                 }
@@ -224,13 +261,6 @@ fn clean(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.into_trailers() {
         Ok(trailers) => Frame::trailers(clean_trailers(trailers)),
         Err(data) => data,
-    }
-}
-
-impl Drop for Arriving {
-    fn drop(&mut self) {
-        // Nobody waits for it any more.
-        self.watch.wait_for_body(None);
     }
 }
 
@@ -277,7 +307,7 @@ impl Body for RequestBody {
         let Some(rest) = &self.0.rest else {
             return SizeHint::with_exact(held);
         };
-        let mut hint = rest.size_hint();
+        let mut hint = rest.body.size_hint();
         if let Some(upper) = hint.upper() {
             hint.set_upper(upper.saturating_add(held));
         }
@@ -314,68 +344,4 @@ pub(crate) enum BodyError {
 struct Gate {
     open: Arc<AtomicBool>,
     patience: Pin<Box<Sleep>>,
-}
-
-/// The body of an answer to a client.
-pub(crate) struct ResponseBody {
-    kind: Kind,
-    /// The call counts as in flight, and its connection as busy, until its answer is handed over.
-    pub(crate) call: Option<CallGuard>,
-}
-
-enum Kind {
-    Own(Option<Bytes>),
-    Relayed(Box<Relay>),
-}
-
-impl ResponseBody {
-    /// No body.
-    pub(crate) fn empty() -> Self {
-        Self { kind: Kind::Own(None), call: None }
-    }
-
-    /// A body of our own.
-    pub(crate) fn full(bytes: Bytes) -> Self {
-        Self { kind: Kind::Own(Some(bytes)), call: None }
-    }
-
-    /// An upstream's body.
-    pub(crate) fn relayed(relay: Box<Relay>) -> Self {
-        Self { kind: Kind::Relayed(relay), call: None }
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = super::forward::RelayError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match &mut self.kind {
-            Kind::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Relayed(relay) => {
-                let frame = relay.poll_frame(cx);
-                if let (Poll::Ready(Some(Err(_))), Some(call)) = (&frame, &self.call) {
-                    call.break_off();
-                }
-                frame.map(|frame| frame.map(|frame| frame.map(clean)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Own(bytes) => bytes.is_none(),
-            Kind::Relayed(relay) => relay.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Kind::Relayed(relay) => relay.size_hint(),
-        }
-    }
 }

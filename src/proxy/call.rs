@@ -1,5 +1,6 @@
 //! A call as its end sees it: what lasts as long as it does, and what is told of it then.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,10 @@ use super::watch::Watch;
 use crate::clock::{self, Instant};
 use crate::domain::decision::Freshness;
 use crate::domain::flag::Path;
+use crate::domain::trace::TraceContext;
+use crate::shadow::Window;
 use crate::telemetry::events::RequestAnswered;
+use crate::telemetry::trace::{self, ServerSpan};
 use crate::telemetry::{GaugeGuard, RouteIndex, Telemetry};
 
 /// Lasts until the end of a call's answer, or until its client has left.
@@ -51,7 +55,10 @@ impl Drop for CallGuard {
 /// What is told of a call at its end.
 pub(crate) struct Told {
     telemetry: Telemetry,
-    started: Instant,
+    pub(super) started: Instant,
+    /// The trace that it belongs to, and its span where it is traced.
+    pub(super) trace: TraceContext,
+    pub(super) span: Option<Rc<ServerSpan>>,
     route: Option<RouteIndex>,
     /// Which path it took; `None` where it matched no route.
     pub(crate) path: Option<Path>,
@@ -63,6 +70,8 @@ pub(crate) struct Told {
     pub(crate) without_store: bool,
     /// It matched a route, and its method does more than read.
     pub(crate) is_update: bool,
+    /// When it was sent, among the updates of its entity.
+    pub(crate) window: Option<Window>,
     overhead: Option<Duration>,
     code: Option<StatusCode>,
 }
@@ -72,12 +81,15 @@ impl Told {
         Self {
             telemetry,
             started: clock::now(),
+            trace: TraceContext::NONE,
+            span: None,
             route: None,
             path: None,
             elsewhere: None,
             stale_flags: false,
             without_store: false,
             is_update: false,
+            window: None,
             overhead: None,
             code: None,
         }
@@ -107,11 +119,16 @@ impl Told {
 
 impl Drop for Told {
     fn drop(&mut self) {
+        let _working = trace::enter(self.trace);
+        let now = clock::now();
+        if let Some(span) = &self.span {
+            span.ended(self.code, self.path, now);
+        }
         RequestAnswered {
             route: self.route,
             path: self.path.unwrap_or(Path::Legacy),
             code: self.code,
-            elapsed: clock::now() - self.started,
+            elapsed: now - self.started,
             overhead: self.overhead,
         }
         .emit(&self.telemetry);

@@ -238,6 +238,11 @@ pub(crate) fn switches(status: StatusCode) -> bool {
     status == StatusCode::SWITCHING_PROTOCOLS
 }
 
+/// Whether an answer has no body whatever its head says (RFC 9112 section 6.3).
+pub(crate) fn is_bodiless(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
 /// Whether an app's answer says that something behind it did not answer: then a write of that may still land.
 pub(crate) fn leaves_outcome_open(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use smallvec::SmallVec;
 
 use super::error::Refusal;
-use crate::config::FlagConfig;
+use crate::config::RouteConfig;
 use crate::domain::route::Captures;
 use crate::domain::source::{self, Source};
 
@@ -133,32 +133,37 @@ pub(crate) fn needs_body(sources: &[Source]) -> bool {
     sources.iter().any(|source| matches!(source, Source::Body(_)))
 }
 
-/// The entity's key; `None` when a value for it is missing. `body` is the JSON body where a source needs it.
-pub(crate) fn entity<B>(
-    flag: &FlagConfig,
-    route: usize,
-    request: &Request<B>,
-    captures: &Captures<'_>,
-    body: Option<&serde_json::Value>,
-) -> Option<String> {
-    let route = flag.routes.get(route)?;
-    let names = || route.path.placeholders();
-    let values: SmallVec<[Cow<'_, str>; 4]> = route
-        .sources
-        .iter()
-        .map(|source| match source {
-            Source::Path(name) => {
-                let index = names().position(|placeholder| placeholder == name)?;
-                captures.get(index).map(|value| Cow::Borrowed(value.as_ref()))
-            }
-            Source::Query(name) => {
-                source::query_value(request.uri().query()?, name).map(Cow::Owned)
-            }
-            Source::Header(name) => single_header(request.headers(), name).map(Cow::Borrowed),
-            Source::Body(pointer) => scalar(body?.pointer(pointer)?),
-        })
-        .collect::<Option<_>>()?;
-    flag.entity.fill(&values)
+/// The values of an entity's placeholders.
+pub(crate) type Values<'r> = SmallVec<[Cow<'r, str>; 4]>;
+
+/// The values of the entity's placeholders, in their order; `None` when one is missing. `body` is the JSON body where a source
+/// needs it.
+pub(crate) fn values<'r, B>(
+    route: &'r RouteConfig,
+    request: &'r Request<B>,
+    captures: &'r Captures<'_>,
+    body: Option<&'r serde_json::Value>,
+) -> Option<Values<'r>> {
+    route.sources.iter().map(|source| value(source, route, request, captures, body)).collect()
+}
+
+/// The value that stands at one source.
+pub(crate) fn value<'r, B>(
+    source: &Source,
+    route: &RouteConfig,
+    request: &'r Request<B>,
+    captures: &'r Captures<'_>,
+    body: Option<&'r serde_json::Value>,
+) -> Option<Cow<'r, str>> {
+    match source {
+        Source::Path(name) => {
+            let index = route.path.placeholders().position(|placeholder| placeholder == name)?;
+            captures.get(index).map(|value| Cow::Borrowed(value.as_ref()))
+        }
+        Source::Query(name) => source::query_value(request.uri().query()?, name).map(Cow::Owned),
+        Source::Header(name) => single_header(request.headers(), name).map(Cow::Borrowed),
+        Source::Body(pointer) => scalar(body?.pointer(pointer)?),
+    }
 }
 
 fn single_header<'h>(headers: &'h HeaderMap, name: &http::HeaderName) -> Option<&'h str> {

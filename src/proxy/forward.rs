@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use super::body::{BodyError, RequestBody};
 use super::error::{ConnectError, ProxyError, Refusal, Unanswered, switches};
 use super::pool::{FIRST_PAUSE, Link, Pool};
+use super::traced;
 use crate::clock::{self, Instant};
 use crate::net::TcpStream;
 use crate::telemetry::events::UpstreamAnswered;
@@ -109,7 +110,11 @@ pub(crate) async fn forward(
 ) -> Result<Answered, ForwardError> {
     let mut attempts = Attempts::new(pool);
     loop {
-        let link = attempts.link().await.map_err(ForwardError::Connect)?;
+        let since = traced::since(&request);
+        let link = attempts.link().await.map_err(|error| {
+            traced::unconnected(pool, &mut request, since);
+            ForwardError::Connect(error)
+        })?;
         match exchange(pool, link, request, Patience::WhileItMoves).await {
             Ok(answered) => return Ok(answered),
             Err(ExchangeError::Unsent(unsent)) => request = unsent,
@@ -137,6 +142,7 @@ pub(crate) async fn exchange(
     let sent_at = clock::now();
     link.set_deadline(sent_at + pool.timeout);
     link.allowance.await_head();
+    let mut span = traced::send_on(pool, &mut request, sent_at - link.connected_in);
     let waited = request.body().waited() + std::mem::take(&mut link.connected_in);
     let upload = match patience {
         Patience::WhileItMoves => request.body_mut().upload(sent_at),
@@ -185,12 +191,17 @@ pub(crate) async fn exchange(
     };
     let elapsed = clock::now() - sent_at;
     report(pool, &result, elapsed);
+    if let Some(span) = &mut span {
+        traced::sent(span, &result);
+    }
     result.map(|answer| Answered { answer, elapsed, waited })
 }
 
 fn report(pool: &Pool, result: &Result<Answer, ExchangeError>, elapsed: Duration) {
     match result {
-        Ok(_) => UpstreamAnswered { upstream: pool.path, elapsed }.emit(&pool.telemetry),
+        Ok(_) => {
+            UpstreamAnswered { upstream: pool.path, role: pool.role, elapsed }.emit(&pool.telemetry)
+        }
         Err(ExchangeError::Failed(ForwardError::Unanswered(why))) => {
             pool.tell_failure(why.label(), why);
         }

@@ -1,7 +1,9 @@
 //! A request's life, from its head to the head of its answer.
 
+use std::cell::Cell;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,13 +21,18 @@ use super::facts::{self, Forwards};
 use super::forward::{Answer, Answered, forward};
 use super::headers::{self, Hop, INTERLOCK_DEGRADED, INTERLOCK_FLAG, INTERLOCK_PATH};
 use super::server::Admitted;
+use super::traced;
 use super::tunnel;
+use super::verify;
 use super::watch::Watch;
 use super::worker::Worker;
 use crate::domain::decision::{Decision, Freshness, decide};
 use crate::domain::flag::Path;
+use crate::domain::trace::TraceContext;
+use crate::paths::mirror::{self, Mirrored};
 use crate::paths::{self, Plan};
 use crate::telemetry::events::{ClientRefused, Decided};
+use crate::telemetry::trace;
 
 /// A body up to this length leaves with its head in one write.
 const SMALL_BODY: u64 = 64 * 1024;
@@ -35,12 +42,13 @@ pub(crate) struct Client {
     pub(crate) watch: Arc<Watch>,
     /// Its place among the worker's connections.
     pub(crate) admitted: Rc<Admitted>,
+    pub(super) peer: IpAddr,
     hop: Hop,
 }
 
 impl Client {
     pub(crate) fn new(peer: SocketAddr, watch: Arc<Watch>, admitted: Rc<Admitted>) -> Self {
-        Self { watch, admitted, hop: Hop::new(peer.ip()) }
+        Self { watch, admitted, peer: peer.ip(), hop: Hop::new(peer.ip()) }
     }
 }
 
@@ -48,14 +56,21 @@ impl Client {
 pub(crate) async fn handle(
     worker: Rc<Worker>,
     client: Rc<Client>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     client.watch.set_busy(true);
     let mut call = CallGuard::new(&worker.shared.telemetry, &client.watch, request.version());
     let method = request.method().clone();
 
-    let served = serve(&worker, &client, request, &mut call.told).await;
+    traced::begin(&worker, &client, &mut request, &mut call.told);
+    let trace = call.told.trace;
 
+    let served = {
+        let serving = pin!(serve(&worker, &client, request, &mut call.told));
+        trace::within(trace, serving).await
+    };
+
+    let _working = trace::enter(trace);
     let mut response = served.unwrap_or_else(|error| {
         if let ProxyError::Refused(refusal) | ProxyError::BrokenOff(refusal) = &error {
             ClientRefused { reason: refusal.label() }.emit(&worker.shared.telemetry);
@@ -83,16 +98,31 @@ async fn serve(
         return Ok(error::options_here());
     }
 
-    let plan = match plan(worker, &request, None) {
+    let mut plan = match plan(worker, &request, None) {
         Planned::Body(limit) => {
             let json = hold_json(worker, request.body_mut(), limit).await?;
             plan(worker, &request, Some(&json)).done()
         }
         planned => planned.done(),
     };
-    if let Some((plan, freshness)) = &plan {
+    if let Some((plan, freshness)) = &mut plan {
+        (plan.trace, plan.span) = (told.trace, told.span.clone());
+        if let Some(span) = &plan.span {
+            let Plan { decision, version, .. } = *plan;
+            let (flag, entity) = (&plan.route.flag.name, plan.entity.as_deref());
+            span.decided(trace::Decided { flag, version, decision, entity });
+        }
         let changes = !request.method().is_safe();
         told.about(plan.route.route_index, plan.decision.path, *freshness, changes);
+    }
+    traced::mark(told, &mut request);
+
+    if let Some((plan, _)) = &plan
+        && let Some(mut watched) = plan.watched.take()
+    {
+        verify::hold_value(worker, &plan.route, &mut watched, &mut request).await?;
+        verify::look_ahead(worker, &watched);
+        plan.watched.set(Some(watched));
     }
 
     let version = request.version();
@@ -103,6 +133,10 @@ async fn serve(
         // HTTP/1.0 knows no change of protocol (RFC 9110 section 7.8).
         .filter(|_| version >= Version::HTTP_11);
     address(worker, &plan, protocol.as_ref(), &mut request);
+    let mirrored = match &plan {
+        Some((plan, _)) => mirror::hold(worker, plan, &mut request).await?,
+        None => None,
+    };
     frame(&mut request);
     pace(&mut request, expects_continue).await?;
 
@@ -111,7 +145,7 @@ async fn serve(
         None => forward(&worker.legacy, request).await.map_err(ProxyError::from)?,
     };
     told.elsewhere = Some(answered.elapsed + answered.waited);
-    answer(client, answered, switch.filter(|_| protocol.is_some()))
+    answer(client, answered, switch.filter(|_| protocol.is_some()), told, mirrored)
 }
 
 /// What is known of a call before its body was looked at.
@@ -146,14 +180,23 @@ fn plan<'w>(
         return Planned::Body(worker.shared.config.proxy.max_body);
     }
     let json = json.and_then(Option::as_ref);
-    let entity = facts::entity(route.flag, route.route_place, request, &captures, json);
-    let decided = worker.with_flag(route.flag_place, |state, freshness| match &entity {
-        Some(entity) => (decide(&route.flag.name, state, freshness, entity), freshness),
-        None => (Decision::NO_ENTITY, freshness),
+    let values = route.config().and_then(|spec| facts::values(spec, request, &captures, json));
+    let entity = values.as_ref().and_then(|values| route.flag.entity.fill(values));
+    let watched = entity.as_deref().zip(values.as_ref()).and_then(|(entity, values)| {
+        verify::watch(worker, &route, entity, values, request, &captures)
     });
-    let (decision, freshness) = decided.unwrap_or((Decision::NO_ENTITY, Freshness::NeverLoaded));
+    let decided = worker.with_flag(route.flag_place, |state, freshness| match &entity {
+        Some(entity) => {
+            (decide(&route.flag.name, state, freshness, entity), freshness, state.version)
+        }
+        None => (Decision::NO_ENTITY, freshness, state.version),
+    });
+    let (decision, freshness, version) =
+        decided.unwrap_or((Decision::NO_ENTITY, Freshness::NeverLoaded, 0));
     Decided { flag: route.flag_index, decision }.emit(&worker.shared.telemetry);
-    Planned::Update(Plan { route, decision, entity }, freshness)
+    let (trace, watched) = (TraceContext::NONE, Cell::new(watched));
+    let plan = Plan { route, decision, version, entity, trace, span: None, watched };
+    Planned::Update(plan, freshness)
 }
 
 /// The body as JSON. One that is no JSON has no entity; the app will say what it thinks of it.
@@ -239,13 +282,16 @@ fn answer(
     client: &Client,
     answered: Answered,
     switch: Option<OnUpgrade>,
+    told: &Told,
+    mirrored: Option<Box<Mirrored>>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     match answered.answer {
         Answer::Response(response) => {
             let (mut parts, relay) = response.into_parts();
+            let tap = mirrored.map(|it| it.watch(told, parts.status, &parts.headers));
             headers::prepare_response(&mut parts.headers);
             parts.version = Version::HTTP_11;
-            Ok(Response::from_parts(parts, ResponseBody::relayed(relay)))
+            Ok(Response::from_parts(parts, ResponseBody::relayed(relay, tap)))
         }
         Answer::Upgrade(head, tcp, first) => {
             // One that nobody asked for was refused by `exchange`; without the client's half there is none to make either.

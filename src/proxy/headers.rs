@@ -24,6 +24,8 @@ pub(crate) const INTERLOCK_FLAG: HeaderName = HeaderName::from_static("interlock
 /// The lease's number.
 pub(crate) const INTERLOCK_FENCING_TOKEN: HeaderName =
     HeaderName::from_static("interlock-fencing-token");
+/// No effect is wanted.
+pub(crate) const INTERLOCK_SHADOW: HeaderName = HeaderName::from_static("interlock-shadow");
 /// In which way a guarantee is weaker.
 pub(crate) const INTERLOCK_DEGRADED: HeaderName = HeaderName::from_static("interlock-degraded");
 

@@ -9,21 +9,29 @@
 //! 5. `paths` sends it, by [`forward`], over a connection of a [`pool`] (as [`upstream_io`] bounds it); [`body`] carries bodies both ways.
 //! 6. [`error`] turns what went wrong into an answer; [`tunnel`] takes over where the protocol is changed.
 //!
-//! [`worker`] is what one thread has for all that.
+//! [`verify`] notes what the lost-update detector has to know of an update, and [`reads`] reads entities for it.
+//! [`worker`] is what one thread has for all that, [`shadows`] what it has for what runs beside; [`tap`] captures an answer for
+//! those, [`candidate`] calls whom it is compared with; [`traced`] is what a traced call leaves.
 
 pub(crate) mod body;
 pub(crate) mod call;
+pub(crate) mod candidate;
 pub(crate) mod error;
 mod facts;
 pub(crate) mod forward;
 mod handler;
 pub(crate) mod headers;
 mod io;
-mod memory;
+pub(crate) mod memory;
 pub(crate) mod pool;
+pub(crate) mod reads;
 pub(crate) mod server;
+pub(crate) mod shadows;
+pub(crate) mod tap;
+pub(crate) mod traced;
 mod tunnel;
 mod upstream_io;
+mod verify;
 mod watch;
 mod wire;
 pub(crate) mod worker;

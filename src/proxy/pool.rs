@@ -27,7 +27,7 @@ use crate::config::{LegacyConfig, UpstreamUrl};
 use crate::domain::flag::Path;
 use crate::net::{self, TcpStream};
 use crate::telemetry::events::UpstreamFailed;
-use crate::telemetry::labels::UpstreamError;
+use crate::telemetry::labels::{Role, UpstreamError};
 use crate::telemetry::{GaugeGuard, Telemetry};
 
 /// Bytes read ahead of what the client has taken, per connection.
@@ -45,6 +45,8 @@ pub(crate) struct Pool {
     upstream: UpstreamUrl,
     /// Which path it serves.
     pub(crate) path: Path,
+    /// What its calls are for: those that don't serve move the series of their role alone.
+    pub(crate) role: Role,
     /// What `Host` says where a client of HTTP/1.0 sent none.
     pub(crate) host: HeaderValue,
     pub(crate) connect_timeout: Duration,
@@ -66,6 +68,7 @@ pub(crate) struct Pool {
 impl Pool {
     pub(crate) fn new(
         path: Path,
+        role: Role,
         upstream: UpstreamUrl,
         legacy: &LegacyConfig,
         body_timeout: Duration,
@@ -75,6 +78,7 @@ impl Pool {
         Rc::new(Self {
             upstream,
             path,
+            role,
             host: host.unwrap_or(HeaderValue::from_static("localhost")),
             connect_timeout: legacy.connect_timeout,
             timeout: legacy.timeout,
@@ -105,12 +109,11 @@ impl Pool {
     /// Tells of a call that failed here.
     pub(crate) fn tell_failure(&self, error: UpstreamError, why: &dyn std::error::Error) {
         let cause = why.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-        UpstreamFailed {
-            upstream: self.path,
-            error,
-            details: format_args!("{}: {why}{cause}", self.upstream.authority()),
+        let details = format_args!("{}: {why}{cause}", self.upstream.authority());
+        // Whoever calls for another reason than to serve tells of it.
+        if self.role == Role::Serving {
+            UpstreamFailed { upstream: self.path, error, details }.emit(&self.telemetry);
         }
-        .emit(&self.telemetry);
     }
 
     fn take_idle(&self) -> Option<Box<Link>> {
@@ -130,6 +133,14 @@ impl Pool {
         }
     }
 
+    /// Sees to it that the next call finds a connection.
+    pub(crate) async fn warm(&self) {
+        let is_cold = self.idle.borrow().is_empty();
+        if is_cold && let Ok(link) = self.connect().await {
+            self.give_back(link);
+        }
+    }
+
     /// Closes connections that nobody used for the idle time.
     pub(crate) fn prune(&self) {
         let now = clock::now();
@@ -144,30 +155,11 @@ impl Pool {
     async fn connect(&self) -> Result<Box<Link>, ConnectError> {
         let within = self.connect_timeout;
         let started = clock::now();
-        let deadline = started + within;
-        let mut pause = FIRST_PAUSE;
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let dial = net::dial(&self.upstream.host, self.upstream.port);
-            let last = match timeout_at(deadline, dial).await {
-                Err(_) => return Err(ConnectError::Silent { within }),
-                Ok(Ok(tcp)) => match self.handshake(tcp).await {
-                    Ok(mut link) => {
-                        link.connected_in = clock::now() - started;
-                        return Ok(link);
-                    }
-                    Err(error) => io::Error::other(error),
-                },
-                Ok(Err(error)) => error,
-            };
-            let next = clock::now() + pause;
-            if next >= deadline {
-                return Err(ConnectError::Failed { attempts, within, last });
-            }
-            sleep_until(next).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+        let tcp = dial(&self.upstream, within).await?;
+        let shaken = self.handshake(tcp).await.map_err(io::Error::other);
+        let mut link = shaken.map_err(|last| ConnectError::Failed { attempts: 1, within, last })?;
+        link.connected_in = clock::now() - started;
+        Ok(link)
     }
 
     async fn handshake(&self, tcp: TcpStream) -> Result<Box<Link>, hyper::Error> {
@@ -189,8 +181,33 @@ impl Pool {
             timer: Box::pin(sleep_until(clock::now())),
             idle_since: self.swept_at.get(),
             connected_in: Duration::ZERO,
-            _counted: self.telemetry.upstream_connection(self.path),
+            _counted: (self.role == Role::Serving)
+                .then(|| self.telemetry.upstream_connection(self.path)),
         }))
+    }
+}
+
+/// Opens a connection; one that is refused is tried again until `within` has passed.
+pub(crate) async fn dial(
+    upstream: &UpstreamUrl,
+    within: Duration,
+) -> Result<TcpStream, ConnectError> {
+    let deadline = clock::now() + within;
+    let mut pause = FIRST_PAUSE;
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let last = match timeout_at(deadline, net::dial(&upstream.host, upstream.port)).await {
+            Err(_) => return Err(ConnectError::Silent { within }),
+            Ok(Ok(tcp)) => return Ok(tcp),
+            Ok(Err(error)) => error,
+        };
+        let next = clock::now() + pause;
+        if next >= deadline {
+            return Err(ConnectError::Failed { attempts, within, last });
+        }
+        sleep_until(next).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
@@ -241,7 +258,8 @@ pub(crate) struct Link {
     idle_since: Instant,
     /// How long it took to connect; zero once that was told.
     pub(crate) connected_in: Duration,
-    _counted: GaugeGuard,
+    /// Where it serves: what runs beside doesn't count.
+    _counted: Option<GaugeGuard>,
 }
 
 impl Link {

@@ -55,6 +55,7 @@ pub(crate) async fn run(
         () = accept(&worker, &listener) => {}
     }
     worker.draining.set(true);
+    worker.close_lanes();
     let cut = finish(&worker, listener).await;
     worker.stopped.set(true);
     sweeping.abort();

@@ -12,14 +12,19 @@ use tokio::sync::Notify;
 
 use super::memory::BodyMemory;
 use super::pool::Pool;
+use super::reads::Reader;
+use super::shadows::Shadows;
 use super::watch::{Limits, Watches};
-use crate::config::{Config, FixedConfig, FlagConfig};
+use crate::config::{Config, FixedConfig, FlagConfig, RouteConfig};
 use crate::domain::decision::Freshness;
 use crate::domain::flag::{FlagState, Path};
 use crate::domain::route::{RouteSpec, Router};
 use crate::domain::source::Source;
 use crate::lease::SidecarLeases;
+use crate::shadow::notebook::Notebook;
+use crate::shadow::{Crowd, CrowdGuard, CrowdTable, Judge};
 use crate::store::{FlagStore, SnapshotReader};
+use crate::telemetry::labels::Role;
 use crate::telemetry::{FlagIndex, RouteIndex, Telemetry};
 
 /// Bodies held in memory at once, over all workers, in bytes. Past it a call that needs its body held is refused with 503.
@@ -34,7 +39,12 @@ pub(crate) struct Shared {
     pub(crate) flag_names: Vec<HeaderValue>,
     pub(crate) store: FlagStore,
     pub(crate) leases: SidecarLeases,
+    /// Where shadows are judged; there where a flag has any.
+    pub(crate) judge: Option<Judge>,
+    crowd: Arc<CrowdTable>,
     pub(crate) telemetry: Telemetry,
+    /// Where updates are noted for the lost-update detector, where a flag is verified.
+    pub(crate) notebook: Option<Notebook>,
     /// Client connections open at present.
     pub(crate) connections: AtomicUsize,
     /// Connections and calls that a drain had to cut off.
@@ -46,7 +56,9 @@ impl Shared {
         config: Config,
         store: FlagStore,
         leases: SidecarLeases,
+        judge: Option<Judge>,
         telemetry: Telemetry,
+        notebook: Option<Notebook>,
     ) -> Arc<Self> {
         let places = || {
             let flags = config.flags.iter().enumerate();
@@ -66,7 +78,10 @@ impl Shared {
             flag_names: flag_names.collect(),
             store,
             leases,
+            judge,
+            crowd: CrowdTable::new(),
             telemetry,
+            notebook,
             connections: AtomicUsize::new(0),
             abandoned: AtomicUsize::new(0),
             config,
@@ -99,9 +114,14 @@ pub(crate) struct RouteOf<'s> {
 }
 
 impl<'s> RouteOf<'s> {
+    /// As it is configured.
+    pub(crate) fn config(&self) -> Option<&'s RouteConfig> {
+        self.flag.routes.get(self.route_place)
+    }
+
     /// Where the values of the entity stand.
     pub(crate) fn sources(&self) -> &'s [Source] {
-        self.flag.routes.get(self.route_place).map_or(&[], |route| &route.sources)
+        self.config().map_or(&[], |route| &route.sources)
     }
 }
 
@@ -113,6 +133,12 @@ pub(crate) struct Worker {
     pub(crate) legacy: Rc<Pool>,
     /// By flag: its fixed app, where the strategy has one.
     fixed: Vec<Option<Rc<Pool>>>,
+    /// Reads entities ahead of their first update, where a flag is verified.
+    pub(super) reader: Option<Reader>,
+    /// By flag: what its shadows have, where it has any.
+    shadows: Vec<Option<Rc<Shadows>>>,
+    /// Which updates overlap.
+    crowd: Crowd,
     flags: RefCell<SnapshotReader>,
     pub(crate) memory: Rc<BodyMemory>,
     pub(crate) watches: RefCell<Watches>,
@@ -131,16 +157,30 @@ impl Worker {
         let proxy = &config.proxy;
         let pool = |path, url: &crate::config::UpstreamUrl| {
             let telemetry = shared.telemetry.clone();
-            Pool::new(path, url.clone(), &config.legacy, proxy.body_timeout, telemetry)
+            Pool::new(
+                path,
+                Role::Serving,
+                url.clone(),
+                &config.legacy,
+                proxy.body_timeout,
+                telemetry,
+            )
         };
         let fixed = config.flags.iter().map(|flag| match &flag.fixed {
             FixedConfig::Upstream { url } => Some(pool(Path::Fixed, url)),
             FixedConfig::Serialize => None,
         });
+        let crowd = Crowd::new(&shared.crowd);
         Rc::new(Self {
             number,
             legacy: pool(Path::Legacy, &config.legacy.url),
             fixed: fixed.collect(),
+            reader: shared
+                .notebook
+                .is_some()
+                .then(|| Reader::new(config, shared.telemetry.clone())),
+            shadows: Shadows::of_all(&shared, &crowd),
+            crowd,
             flags: RefCell::new(shared.store.reader()),
             memory: BodyMemory::new(proxy.max_body.max(HELD_BODIES / proxy.workers.max(1))),
             watches: RefCell::new(Watches::new(Limits::of(proxy))),
@@ -155,6 +195,22 @@ impl Worker {
     /// The connections to a flag's fixed app, where its strategy has one.
     pub(crate) fn fixed(&self, flag: usize) -> Option<&Rc<Pool>> {
         self.fixed.get(flag)?.as_ref()
+    }
+
+    /// What the shadows of a flag have, where it has any.
+    pub(crate) fn shadows(&self, flag: usize) -> Option<&Rc<Shadows>> {
+        self.shadows.get(flag)?.as_ref()
+    }
+
+    /// Counts an update among those of its entity, where somebody looks at how they overlap.
+    pub(crate) fn enter_crowd(&self, flag: &FlagConfig, entity: &str) -> Option<CrowdGuard> {
+        let watched = flag.shadow.is_some() || flag.verify.is_some();
+        watched.then(|| self.crowd.enter(entity))
+    }
+
+    /// What runs beside begins no more.
+    pub(crate) fn close_lanes(&self) {
+        self.shadows.iter().flatten().for_each(|shadows| shadows.lane.close());
     }
 
     /// Reads a flag as it is now; takes no lock.
@@ -175,6 +231,10 @@ impl Worker {
         for pool in self.fixed.iter().flatten() {
             pool.prune();
         }
+        if let Some(reader) = &self.reader {
+            reader.prune();
+        }
+        self.shadows.iter().flatten().for_each(|shadows| shadows.prune());
     }
 
     /// Counts something that goes on without a client's connection, until the guard is dropped.
