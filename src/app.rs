@@ -3,8 +3,12 @@
 //! Start: flags, listeners, workers, admin plane; then it is ready. Stop: readiness goes, the data plane drains, the admin
 //! plane ends last, so that the drain can be watched.
 
+mod detector;
 mod flags;
+mod judge;
 mod store;
+mod traces;
+mod workers;
 
 use std::future::poll_fn;
 use std::io;
@@ -18,24 +22,26 @@ use std::task::Poll;
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
+use self::detector::DetectorThread;
+use self::judge::JudgeThread;
 use self::store::{Fleet, StoreThread};
+use self::traces::TraceThread;
+use self::workers::{bind_workers, spawn_worker};
 use crate::admin::auth::{Tokens, TokensError};
 use crate::admin::health::Health;
 use crate::admin::{self, AdminState, Changes, HostPolicy, MetricsPage, OnChange};
 use crate::config::{self, Config, Loaded};
-use crate::lease::{LocalLeases, SidecarLeases};
+use crate::fleet::session::Identity;
 use crate::net::{self, BoundListener, TcpListener};
-use crate::proxy::server;
-use crate::proxy::worker::{Shared, Worker};
+use crate::proxy::worker::Shared;
+use crate::shadow::Records;
 use crate::store::StoreError;
-use crate::telemetry::events::{
-    ConfigWarning, DrainFinished, DrainStarted, SidecarStarted, WorkerPanicked,
-};
-use crate::telemetry::{Telemetry, Topology, logging};
+use crate::telemetry::events::{ConfigWarning, DrainFinished, DrainStarted, SidecarStarted};
+use crate::telemetry::{Telemetry, logging};
 
 /// How often what nobody waits for is looked after on the admin thread.
 const UPKEEP_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
@@ -78,8 +84,12 @@ pub struct Sidecar {
     shared: Arc<Shared>,
     drain: watch::Sender<bool>,
     workers: Vec<Running>,
+    judge: Option<JudgeThread>,
+    detector: Option<DetectorThread>,
     /// Where a fleet has a store.
     store: Option<StoreThread>,
+    /// Where a collector is configured.
+    traces: Option<TraceThread>,
     admin: Option<(oneshot::Sender<()>, Running)>,
 }
 
@@ -105,13 +115,14 @@ impl Sidecar {
     /// # Errors
     /// Nothing runs then.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let telemetry = Telemetry::new(&topology(&config));
+        let (telemetry, traces) = traces::start(&config)?;
         let store = flags::open_store(&config, &telemetry)?;
         let tokens = config.admin.tokens_file.as_deref().map(read_tokens).transpose()?;
         let listeners = bind_workers(&config)?;
+        let me = store::identity();
         let fleet = match &config.store.redis {
             None => None,
-            Some(redis) => Some(StoreThread::start(&config, redis, &store, &telemetry).await?),
+            Some(redis) => Some(StoreThread::start(&config, redis, &me, &store, &telemetry).await?),
         };
         let (store_thread, fleet) = fleet.unzip();
         let listen_addr = local_addr(listeners.first(), config.proxy.listen);
@@ -119,12 +130,13 @@ impl Sidecar {
         let admin_addr = local_addr(Some(&admin_listener), config.admin.listen);
 
         let health = Arc::new(Health::new(config.proxy.workers, &[]));
-        let leases = match &fleet {
-            None => SidecarLeases::Local(LocalLeases::new()),
-            Some(fleet) => fleet.leases.clone(),
-        };
-        let shared = Shared::new(config, store, leases, telemetry.clone());
-        let state = admin_state(&shared, &health, tokens, admin_addr, fleet);
+        let (leases, records) = store::shared(fleet.as_ref(), &config, &telemetry);
+        let judge = JudgeThread::start(&config, &records, &telemetry)?;
+        let submit = judge.as_ref().map(JudgeThread::judge);
+        let (notebook, detector) =
+            DetectorThread::start(&config, &me.id, fleet.as_ref(), &records, &telemetry)?.unzip();
+        let shared = Shared::new(config, store, leases, submit, telemetry.clone(), notebook);
+        let state = admin_state(&shared, &health, me, tokens, admin_addr, (fleet, records));
         let (stop_admin, admin) = spawn_admin(state, admin_listener, telemetry.clone())?;
         let (drain, _) = watch::channel(false);
         let mut workers = Vec::with_capacity(listeners.len());
@@ -142,7 +154,10 @@ impl Sidecar {
             shared,
             drain,
             workers,
+            judge,
+            detector,
             store: store_thread,
+            traces,
             admin,
         })
     }
@@ -166,10 +181,20 @@ impl Sidecar {
         for worker in self.workers.drain(..) {
             worker.end().await;
         }
+        if let Some(judge) = self.judge.take() {
+            judge.end().await;
+        }
+        // After the workers, so that it has noted all of their updates; before the store, in which it tells of them.
+        if let Some(detector) = self.detector.take() {
+            detector.end().await;
+        }
         let abandoned = self.shared.abandoned.load(Relaxed);
         DrainFinished { abandoned }.emit(&self.telemetry);
         if let Some(store) = self.store.take() {
             store.end().await;
+        }
+        if let Some(traces) = self.traces.take() {
+            traces.end().await;
         }
         if let Some((stop, admin)) = self.admin.take() {
             drop(stop);
@@ -177,11 +202,12 @@ impl Sidecar {
         }
     }
 
-    /// Completes when a worker or the store's thread has died, which none ever should.
+    /// Completes when a worker, the detector's or the store's thread has died, which none ever should.
     async fn worker_died(&mut self) {
         poll_fn(|cx| {
             let store = self.store.iter_mut().map(StoreThread::running);
-            let mut threads = self.workers.iter_mut().chain(store);
+            let detector = self.detector.iter_mut().map(DetectorThread::running);
+            let mut threads = self.workers.iter_mut().chain(store).chain(detector);
             match threads.any(|thread| Pin::new(&mut thread.ended).poll(cx).is_ready()) {
                 true => Poll::Ready(()),
                 false => Poll::Pending,
@@ -246,33 +272,12 @@ async fn run(config: Config) -> ExitCode {
     }
 }
 
-fn topology(config: &Config) -> Topology {
-    let routes =
-        config.flags.iter().enumerate().flat_map(|(index, flag)| {
-            flag.routes.iter().map(move |route| (route.name.clone(), index))
-        });
-    Topology {
-        flags: config.flags.iter().map(|flag| flag.name.clone()).collect(),
-        routes: routes.collect(),
-    }
-}
-
 fn read_tokens(path: &Path) -> Result<Tokens, StartError> {
     Tokens::read(path).map_err(|source| StartError::Tokens { path: path.to_owned(), source })
 }
 
 fn bind(key: &'static str, address: SocketAddr, shared: bool) -> Result<BoundListener, StartError> {
     net::listen(address, shared).map_err(|source| StartError::Listen { key, address, source })
-}
-
-/// One listener per worker. The first one resolves port 0 for the others, and is not shared at first: another process that
-/// listens there must be an error, not half of the traffic.
-fn bind_workers(config: &Config) -> Result<Vec<BoundListener>, StartError> {
-    let key = "proxy.listen";
-    let probe = bind(key, config.proxy.listen, false)?;
-    let address = local_addr(Some(&probe), config.proxy.listen);
-    drop(probe);
-    (0..config.proxy.workers).map(|_| bind(key, address, true)).collect()
 }
 
 fn local_addr(listener: Option<&BoundListener>, otherwise: SocketAddr) -> SocketAddr {
@@ -282,9 +287,10 @@ fn local_addr(listener: Option<&BoundListener>, otherwise: SocketAddr) -> Socket
 fn admin_state(
     shared: &Arc<Shared>,
     health: &Arc<Health>,
+    me: Identity,
     tokens: Option<Tokens>,
     address: SocketAddr,
-    fleet: Option<Fleet>,
+    (fleet, records): (Option<Fleet>, Records),
 ) -> AdminState {
     let telemetry = shared.telemetry.clone();
     let content_type = telemetry.content_type();
@@ -292,7 +298,7 @@ fn admin_state(
         Some(fleet) => (Changes::Fleet(fleet.flags), fleet.view),
         None => {
             let tell = flags::tell_of_own_changes(&shared.store, &telemetry);
-            let (me, flags) = (store::identity(), shared.store.clone());
+            let flags = shared.store.clone();
             let alone = Arc::new(ArcSwap::from_pointee(store::alone(&me, &flags)));
             let view = Arc::clone(&alone);
             let on_change = OnChange::new(move |name, from, to| {
@@ -310,6 +316,7 @@ fn admin_state(
         hosts: HostPolicy::for_listener(address),
         changes,
         fleet: view,
+        records,
     }
 }
 
@@ -355,40 +362,4 @@ async fn upkeep(telemetry: &Telemetry) {
         every.tick().await;
         telemetry.upkeep();
     }
-}
-
-fn spawn_worker(
-    number: usize,
-    listener: BoundListener,
-    shared: &Arc<Shared>,
-    health: &Arc<Health>,
-    drain: &watch::Sender<bool>,
-) -> Result<Running, StartError> {
-    let up = health.worker_up();
-    let (shared, drain) = (Arc::clone(shared), drain.subscribe());
-    spawn(format!("worker-{number}"), move || {
-        let _up = up;
-        let telemetry = shared.telemetry.clone();
-        let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let runtime =
-                Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-            runtime.block_on(async move {
-                let listener = TcpListener::from_std(listener)?;
-                let worker = Worker::new(number, Arc::clone(&shared));
-                let cut = server::run(worker, listener, drain).await;
-                shared.abandoned.fetch_add(cut, Relaxed);
-                Ok::<(), io::Error>(())
-            })
-        }));
-        match served {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                WorkerPanicked { worker: number, said: &error.to_string() }.emit(&telemetry)
-            }
-            Err(panic) => {
-                let said = panic.downcast_ref::<&str>().copied().unwrap_or("a panic");
-                WorkerPanicked { worker: number, said }.emit(&telemetry);
-            }
-        }
-    })
 }

@@ -9,8 +9,12 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Wall time, for people: milliseconds since the Unix epoch.
+/// Wall time, for people: since the Unix epoch.
+pub fn wall() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
+}
+
+/// As [`wall`], in milliseconds.
 pub fn wall_ms() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(wall().as_millis()).unwrap_or(u64::MAX)
 }

@@ -15,6 +15,8 @@
 //!   after the Redis was lost is decided in `domain/recovery.rs`.
 //! - `remote`: the Redis itself, found, spoken to, supervised, and known to be gone. `app/store.rs` is the thread on which all
 //!   of that lives.
+//! - `shadow`: seeing divergence. Which values an entity may show is decided in `domain/effects`, whether two answers are the
+//!   same in `domain/compare`; `shadow` notes, reads, compares and keeps records, on a thread of its own.
 //! - [`config`]: what was written, validated; [`telemetry`]: every metric, label and log line.
 //! - [`demo`]: the bundled racy app, its load, and a scripted rollout.
 //! - [`net`] and [`clock`]: the only places that open sockets of the data plane and read time.
@@ -47,6 +49,8 @@ pub mod fleet;
 pub mod store;
 
 mod remote;
+
+mod shadow;
 
 pub mod admin;
 

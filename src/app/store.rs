@@ -17,12 +17,15 @@ use crate::domain::flag::OnStoreLoss;
 use crate::fleet::gate::{Gate, Standing, changes_by};
 use crate::fleet::session::{Calls, Identity, Session};
 use crate::fleet::{Contact, FleetView, Keys, SidecarView};
-use crate::lease::{self, Desk, Errand, FleetLeases, SidecarLeases, StoreTerms};
+use crate::lease::{self, Desk, Errand, FleetLeases, LocalLeases, SidecarLeases, StoreTerms};
 use crate::remote::{Pushed, Remote};
+use crate::shadow::Records;
+use crate::shadow::records::Archive;
+use crate::shadow::{FleetJournal, JournalClerk, JournalRequests};
 use crate::store::{FlagStore, FlagSync, FleetFlags, FleetRequests};
 use crate::telemetry::events::StoreConfigured;
 use crate::telemetry::labels::LeaseGate;
-use crate::telemetry::{FlagIndex, Telemetry, VERSION};
+use crate::telemetry::{Telemetry, VERSION};
 
 /// The longest that a start waits for the store to be joined or found gone; then it goes on, and is told of either later.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,6 +47,8 @@ pub(super) struct Fleet {
     pub(super) leases: SidecarLeases,
     pub(super) flags: FleetFlags,
     pub(super) view: Arc<ArcSwap<FleetView>>,
+    pub(super) journal: FleetJournal,
+    pub(super) records: Records,
 }
 
 /// What the thread starts with.
@@ -58,6 +63,7 @@ struct Parts {
     errands: mpsc::UnboundedReceiver<Errand>,
     /// Where the errands come from.
     close: mpsc::UnboundedSender<Errand>,
+    archive: Archive,
     view: Arc<ArcSwap<FleetView>>,
     telemetry: Telemetry,
 }
@@ -67,6 +73,7 @@ impl StoreThread {
     pub(super) async fn start(
         config: &Config,
         redis: &RedisConfig,
+        me: &Identity,
         flags: &FlagStore,
         telemetry: &Telemetry,
     ) -> Result<(Self, Fleet), StartError> {
@@ -75,10 +82,13 @@ impl StoreThread {
         let (desk, errands) = mpsc::unbounded_channel();
         let leases = FleetLeases::new(gate.clone(), redis.timeout, desk.clone());
         let (fleet_flags, requests) = FleetFlags::new();
+        let (journal, exchanges) = FleetJournal::new();
+        let (records, archive) =
+            Records::in_store(&config.divergence, config.flags.len(), telemetry);
         let view = Arc::<ArcSwap<FleetView>>::default();
         let parts = Parts {
             redis: redis.clone(),
-            me: identity(),
+            me: me.clone(),
             gate: gate.clone(),
             quarantine: quarantine(config),
             flags: flags.clone(),
@@ -86,6 +96,7 @@ impl StoreThread {
             applied: fleet_flags.applied(),
             errands,
             close: desk.clone(),
+            archive,
             view: Arc::clone(&view),
             telemetry: telemetry.clone(),
         };
@@ -95,12 +106,13 @@ impl StoreThread {
             let runtime =
                 Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => runtime.block_on(serve(parts, stopped)),
+                Ok(runtime) => runtime.block_on(serve(parts, exchanges, stopped)),
                 Err(error) => tracing::error!(%error, "the store's thread gets no runtime"),
             }
         })?;
         settled(&gate, fleet_flags.applied()).await;
-        let fleet = Fleet { leases: SidecarLeases::Fleet(leases), flags: fleet_flags, view };
+        let leases = SidecarLeases::Fleet(leases);
+        let fleet = Fleet { leases, flags: fleet_flags, view, journal, records };
         Ok((Self { running, stop }, fleet))
     }
 
@@ -132,6 +144,21 @@ async fn settled(gate: &Gate, mut applied: watch::Receiver<Option<u64>>) {
     }
 }
 
+/// What a sidecar has from its fleet, or by itself: its leases, and its divergence records.
+pub(super) fn shared(
+    fleet: Option<&Fleet>,
+    config: &Config,
+    telemetry: &Telemetry,
+) -> (SidecarLeases, Records) {
+    match fleet {
+        None => {
+            let records = Records::in_memory(&config.divergence, config.flags.len(), telemetry);
+            (SidecarLeases::Local(LocalLeases::new()), records)
+        }
+        Some(fleet) => (fleet.leases.clone(), fleet.records.clone()),
+    }
+}
+
 /// The longest that any call under a lease may go on and still write.
 fn quarantine(config: &Config) -> Duration {
     let terms = StoreTerms {
@@ -139,7 +166,7 @@ fn quarantine(config: &Config) -> Duration {
         call: config.legacy.timeout,
         patience: Duration::ZERO,
         loss: OnStoreLoss::default(),
-        flag: FlagIndex(0),
+        ..StoreTerms::NONE
     };
     lease::quarantine(&terms, config.legacy.settle_after_timeout)
 }
@@ -153,7 +180,7 @@ pub(super) fn identity() -> Identity {
     Identity { id, started_ms: clock::wall_ms() }
 }
 
-async fn serve(parts: Parts, stopped: oneshot::Receiver<()>) {
+async fn serve(parts: Parts, exchanges: JournalRequests, stopped: oneshot::Receiver<()>) {
     let keys = Keys::new(&parts.redis.prefix);
     let my_grants = format!("{}{}", keys.grants(), parts.me.id);
     let channels = vec![keys.changes(), keys.roll_call(), my_grants.clone()];
@@ -174,12 +201,21 @@ async fn serve(parts: Parts, stopped: oneshot::Receiver<()>) {
         Routes { grants: my_grants, roll_call: keys.roll_call(), beat: beat.clone(), to_flags };
     // None of them ever ends by itself: one that did would leave the others to go on as if nothing had happened.
     let mut tasks = JoinSet::new();
+    let clerk = JournalClerk::new(
+        parts.me.id.clone(),
+        remote.clone(),
+        keys.clone(),
+        exchanges,
+        parts.telemetry.clone(),
+    );
     let endless = [
         tasks.spawn_local(spread(pushed, desk.clone(), routes)),
         tasks.spawn_local(beat_when_applied(parts.applied.clone(), beat)),
+        tasks.spawn_local(clerk.run()),
     ];
     let close = parts.close.clone();
-    let leave = take_part(parts, remote, keys, &desk, (beats, flags_pushed), &mut tasks);
+    let (leave, write_last) =
+        take_part(parts, remote, keys, &desk, (beats, flags_pushed), &mut tasks);
     tokio::select! {
         biased;
         // Dropped or told, it is the same.
@@ -197,11 +233,13 @@ async fn serve(parts: Parts, stopped: oneshot::Receiver<()>) {
         drop(timeout(END_TIMEOUT, left).await);
     }
     endless.iter().for_each(AbortHandle::abort);
-    // What was last known of the flags reaches the disk.
+    drop(write_last);
+    // What was last known of the flags reaches the disk, and what was found last the store.
     drop(timeout(END_TIMEOUT, async { while tasks.join_next().await.is_some() {} }).await);
 }
 
-/// Sets the session, the flags and the desk to work; gives what tells the session to leave.
+/// Sets the session, the flags, the desk and the archive to work; gives what tells the session to leave, and what ends the
+/// archive when it is dropped.
 fn take_part(
     parts: Parts,
     remote: Remote,
@@ -209,8 +247,8 @@ fn take_part(
     desk: &Desk,
     (beats, pushed): (mpsc::UnboundedReceiver<()>, mpsc::UnboundedReceiver<Pushed>),
     tasks: &mut JoinSet<()>,
-) -> oneshot::Sender<oneshot::Sender<()>> {
-    let Parts { me, gate, quarantine, flags, view, telemetry, .. } = parts;
+) -> (oneshot::Sender<oneshot::Sender<()>>, oneshot::Sender<()>) {
+    let Parts { me, gate, quarantine, flags, view, telemetry, archive, .. } = parts;
     let (contact, contacts) = watch::channel(Contact::default());
     let session = Session {
         me,
@@ -228,12 +266,14 @@ fn take_part(
     };
     let (leave, leaving) = oneshot::channel();
     tasks.spawn_local(session.run(Calls { beat: beats, leave: leaving }));
+    let (write_last, ended) = oneshot::channel();
+    tasks.spawn_local(archive.run(remote.clone(), keys.clone(), ended));
     let on_change = super::flags::tell_of_changes(&flags, &telemetry);
     let sync = FlagSync::new(remote, keys, flags, telemetry, parts.requests, on_change);
     tasks.spawn_local(sync.run(contacts, pushed));
     let desk = desk.clone();
     tasks.spawn_local(async move { desk.run(parts.errands).await });
-    leave
+    (leave, write_last)
 }
 
 /// Whom pushed messages are for.

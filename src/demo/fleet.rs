@@ -9,9 +9,12 @@ use super::admin::AdminPlanes;
 use super::journey::{DocumentStore, JourneyOptions, JourneyService, ServiceError};
 use crate::app;
 use crate::config::{
-    AdminConfig, Config, FixedConfig, FlagConfig, LeaseConfig, LegacyConfig, LogFormat,
-    ProxyConfig, RedisConfig, RouteConfig, StoreConfig, TelemetryConfig, UpstreamUrl,
+    AdminConfig, Config, DivergenceConfig, EffectConfig, FixedConfig, FlagConfig, LeaseConfig,
+    LegacyConfig, LogFormat, ProxyConfig, RedisConfig, RouteConfig, StoreConfig, TelemetryConfig,
+    UpstreamUrl, VerifyConfig,
 };
+use crate::domain::compare::PatternError;
+use crate::domain::effects::EffectPointerError;
 use crate::domain::entity::{EntityTemplate, EntityTemplateError};
 use crate::domain::flag::OnStoreLoss;
 use crate::domain::percent::Percent;
@@ -58,6 +61,12 @@ pub enum FleetError {
     /// A route's path.
     #[error("the demo's own route {0}")]
     Route(#[from] PathTemplateError),
+    /// What a route's updates do.
+    #[error("the demo's own effect {0}")]
+    Effect(#[from] EffectPointerError),
+    /// What records may show.
+    #[error("the demo's own pattern {0}")]
+    Reveal(#[from] PatternError),
 }
 
 struct Replica {
@@ -121,12 +130,16 @@ impl Fleet {
 /// The configuration of a sidecar in front of one journey service: both routes under one flag, since both write the
 /// same document.
 fn config(legacy: SocketAddr, shared: Option<&RedisConfig>) -> Result<Config, FleetError> {
-    let route = |name: &str, path: &str| {
+    let route = |name: &str, path: &str, effect: &str| {
         Ok::<_, FleetError>(RouteConfig {
             name: name.to_owned(),
             methods: vec![Method::PUT],
             path: path.parse()?,
             sources: vec![Source::Path("journeyId".to_owned())],
+            effect: Some(EffectConfig {
+                pointer: effect.parse()?,
+                value: Source::Body("/status".to_owned()),
+            }),
         })
     };
     let flag = FlagConfig {
@@ -138,9 +151,23 @@ fn config(legacy: SocketAddr, shared: Option<&RedisConfig>) -> Result<Config, Fl
         lease: LeaseConfig { wait: LEASE_WAIT, max_waiters: 1000 },
         fixed: FixedConfig::Serialize,
         routes: vec![
-            route("segment-status", "/api/journeys/{journeyId}/segments/{segmentId}/status")?,
-            route("journey-status", "/api/journeys/{journeyId}/status")?,
+            route(
+                "segment-status",
+                "/api/journeys/{journeyId}/segments/{segmentId}/status",
+                "/segments/[segmentId={segmentId}]/status",
+            )?,
+            route("journey-status", "/api/journeys/{journeyId}/status", "/status")?,
         ],
+        verify: Some(VerifyConfig {
+            read: "/api/journeys/{journeyId}".parse()?,
+            sample: Percent::FULL,
+            settle: Duration::from_millis(100),
+            interval: Duration::from_secs(1),
+            max_reads: 200,
+        }),
+        shadow: None,
+        // The demo's journeys are made up.
+        reveal: vec!["/**".parse()?],
     };
     Ok(Config {
         proxy: ProxyConfig {
@@ -164,7 +191,12 @@ fn config(legacy: SocketAddr, shared: Option<&RedisConfig>) -> Result<Config, Fl
         },
         admin: AdminConfig { listen: LOOPBACK.into(), tokens_file: None },
         store: StoreConfig { snapshot: None, redis: shared.cloned() },
-        telemetry: TelemetryConfig { log: "warn".to_owned(), log_format: LogFormat::Text },
+        telemetry: TelemetryConfig {
+            log: "warn".to_owned(),
+            log_format: LogFormat::Text,
+            traces: None,
+        },
+        divergence: DivergenceConfig { keep: 1000, max_age: Duration::from_secs(86_400) },
         flags: vec![flag],
     })
 }
