@@ -22,18 +22,40 @@ pub(crate) struct JourneyFlag {
     pub(crate) lease: String,
     /// More lines of the flag's table.
     pub(crate) more: String,
+    /// The inside of the table `verify`, beside what is read, where the flag is verified.
+    pub(crate) verify: Option<String>,
 }
 
 impl JourneyFlag {
     /// One whose fixed path serialises.
     pub(crate) fn serialized(percent: u8) -> Self {
         let (lease, more) = Default::default();
-        Self { percent, fixed: r#"strategy = "serialize""#.to_owned(), lease, more }
+        Self { percent, fixed: r#"strategy = "serialize""#.to_owned(), lease, more, verify: None }
+    }
+
+    /// The same, with every entity verified once it was quiet for a moment.
+    pub(crate) fn verified(self) -> Self {
+        Self { verify: Some("settle = \"400ms\"\nmax_reads = 1000".to_owned()), ..self }
     }
 
     /// As a part of a configuration.
     pub(crate) fn toml(&self) -> String {
-        let Self { percent, fixed, lease, more } = self;
+        let Self { percent, fixed, lease, more, verify } = self;
+        let effect = |pointer: &str| match verify {
+            Some(_) => format!(r#"effect = {{ pointer = "{pointer}", value = "body:/status" }}"#),
+            None => String::new(),
+        };
+        let of_segment = effect("/segments/[segmentId={segmentId}]/status");
+        let of_journey = effect("/status");
+        let verify = verify.as_ref().map_or(String::new(), |verify| {
+            format!(
+                r#"
+[flags.{JOURNEYS}.verify]
+read = "/api/journeys/{{journeyId}}"
+{verify}
+"#
+            )
+        });
         format!(
             r#"
 [flags.{JOURNEYS}]
@@ -47,11 +69,14 @@ fixed = {{ {fixed} }}
 name = "{SEGMENT}"
 methods = ["PUT"]
 path = "/api/journeys/{{journeyId}}/segments/{{segmentId}}/status"
+{of_segment}
 
 [[flags.{JOURNEYS}.routes]]
 name = "{STATUS}"
 methods = ["PUT"]
 path = "/api/journeys/{{journeyId}}/status"
+{of_journey}
+{verify}
 "#
         )
     }

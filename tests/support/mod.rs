@@ -6,6 +6,7 @@
 
 mod client;
 mod cluster;
+mod collector;
 mod config;
 mod fleet;
 mod headers;
@@ -16,11 +17,13 @@ mod oracle;
 mod outage;
 mod ports;
 mod process;
+mod prometheus;
 mod reader;
 mod redis;
 mod resp;
 mod sentinels;
 mod sidecar;
+mod spans;
 mod stall_proxy;
 mod temp;
 mod trial;
@@ -30,6 +33,7 @@ mod wait;
 
 pub(crate) use client::{Raw, Response, get, put};
 pub(crate) use cluster::Cluster;
+pub(crate) use collector::{Collector, Otlp};
 pub(crate) use config::{
     JOURNEYS, JourneyFlag, SEGMENT, STATUS, segment_of, serialized, serialized_with, status_of,
     to_fixed_app, to_fixed_app_at,
@@ -43,11 +47,13 @@ pub(crate) use oracle::{Findings, findings, logged};
 pub(crate) use outage::{Loss, Outage};
 pub(crate) use ports::ReservedPort;
 pub(crate) use process::Process;
+pub(crate) use prometheus::Prometheus;
 pub(crate) use reader::{Framing, ReadError};
 pub(crate) use redis::{Flavor, Redis};
 pub(crate) use resp::Reply;
 pub(crate) use sentinels::Sentinels;
 pub(crate) use sidecar::{Run, Sidecar, interlock, raise_own_open_files_limit};
+pub(crate) use spans::{Span, only};
 pub(crate) use stall_proxy::StallProxy;
 pub(crate) use temp::TempDir;
 pub(crate) use trial::Trial;

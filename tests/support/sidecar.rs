@@ -27,7 +27,8 @@ pub(crate) fn interlock(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_interlock"));
     command.args(arguments);
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("INTERLOCK_") {
+        let shown = name.to_string_lossy();
+        if shown.starts_with("INTERLOCK_") || shown.starts_with("OTEL_") {
             command.env_remove(name);
         }
     }
@@ -266,6 +267,14 @@ impl Sidecar {
         let line = status.lines().find_map(|l| l.strip_prefix(line)).unwrap();
         let kib: String = line.chars().filter(char::is_ascii_digit).collect();
         kib.parse::<u64>().unwrap() * 1024
+    }
+
+    /// The names of its threads.
+    pub(crate) fn threads(&self) -> Vec<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        // A thread may end meanwhile.
+        let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).ok();
+        tasks.flatten().filter_map(name).map(|name| name.trim_end().to_owned()).collect()
     }
 
     /// How many files it may have open.

@@ -22,16 +22,27 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("demo", &["app", "clock", "config", "domain", "net"]),
     ("app", &[ALL]),
     // Paths send over the proxy's connections.
-    ("paths", &["clock", "config", "domain", "lease", "proxy", "telemetry"]),
+    ("paths", &["clock", "config", "domain", "lease", "proxy", "shadow", "telemetry"]),
     ("proxy", &["clock", "config", "domain", "lease", "net", "shadow", "store", "telemetry"]),
-    ("shadow", &["clock", "config", "domain", "net", "store", "telemetry::events"]),
-    ("admin", &["clock", "domain", "fleet", "net", "store", "telemetry"]),
+    ("admin", &["clock", "domain", "fleet", "net", "shadow", "store", "telemetry"]),
+    ("shadow", &["clock", "config", "domain", "fleet", "remote", "telemetry"]),
     // What speaks to the store emits events, and names what they are about.
     ("store", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG]),
     ("lease", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG]),
     ("fleet", &["clock", "domain", "remote", EVENTS, LABELS, TELEMETRY, "telemetry::VERSION"]),
     ("remote", &["clock", "config", "net", EVENTS, LABELS, TELEMETRY, TOPOLOGY]),
-    ("telemetry", &["clock", "domain"]),
+    // The exporter of spans dials the collector.
+    (
+        "telemetry",
+        &[
+            "clock",
+            "config::OtlpProtocol",
+            "config::Secret",
+            "config::TracesConfig",
+            "domain",
+            "net",
+        ],
+    ),
     ("config", &["domain"]),
     ("net", &["clock"]),
     ("clock", &[]),

@@ -1,0 +1,75 @@
+//! A real Prometheus that scrapes sidecars.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::client::{Raw, get};
+use super::ports::ReservedPort;
+use super::process::Process;
+use super::sidecar::Sidecar;
+use super::temp::TempDir;
+use super::wait::eventually;
+
+/// A Prometheus server; killed when dropped.
+pub(crate) struct Prometheus {
+    _process: Process,
+    port: ReservedPort,
+    _data: TempDir,
+}
+
+impl Prometheus {
+    /// One that scrapes these sidecars every 200 ms.
+    #[track_caller]
+    pub(crate) fn scraping<'s>(sidecars: impl IntoIterator<Item = &'s Sidecar>) -> Self {
+        let (port, data) = (ReservedPort::new(), TempDir::new());
+        let mut config = String::from(
+            "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\nscrape_configs:\n\
+             - job_name: interlock\n  static_configs:\n  - targets: [",
+        );
+        for sidecar in sidecars {
+            let address = sidecar.admin_url().replace("http://", "");
+            write!(config, "'{address}', ").unwrap();
+        }
+        config.push_str("]\n");
+        let file = data.file("prometheus.yml");
+        fs::write(&file, config).unwrap();
+        let mut command = Command::new("prometheus");
+        command
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.tsdb.path={}", data.file("tsdb").display()))
+            .arg(format!("--web.listen-address={}", port.address()));
+        let mut process = Process::start(&mut command);
+        let address = port.address();
+        process.wait_until("Prometheus to be ready", |_| {
+            let Ok(mut client) = Raw::try_connect(address) else { return false };
+            client.try_send(&get("/-/ready")).is_ok()
+                && client.try_response().is_ok_and(|response| response.status == 200)
+        });
+        Self { _process: process, port, _data: data }
+    }
+
+    /// The values of an instant query, each with its labels.
+    #[track_caller]
+    pub(crate) fn query(&self, query: &str) -> Vec<(Value, f64)> {
+        let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let mut client = Raw::connect(self.port.address());
+        client.send(&get(&format!("/api/v1/query?query={encoded}")));
+        let answer = client.response().json();
+        assert_eq!(answer["status"], "success", "{query}: {answer}");
+        let series = answer["data"]["result"].as_array().cloned().unwrap_or_default();
+        let value = |series: &Value| series["value"][1].as_str().unwrap().parse().unwrap();
+        series.iter().map(|series| (series["metric"].clone(), value(series))).collect()
+    }
+
+    /// Waits until a query's only series has a value.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, query: &str, value: f64) {
+        eventually(&format!("{query} to be {value}"), || {
+            let found = self.query(query);
+            (found.len() == 1 && found[0].1 == value).then_some(())
+        });
+    }
+}
