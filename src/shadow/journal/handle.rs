@@ -24,6 +24,9 @@ const MAX_WAITING: usize = 4;
 /// after each.
 const MAX_TRIES: u32 = 20;
 
+/// The most updates that are remembered while failure follows on failure: more than whoever brings them can hold.
+const MAX_REMEMBERED: usize = 128 * 1024;
+
 /// The journals of a fleet, for the detector's thread. Clones share everything.
 #[derive(Clone, Debug)]
 pub(crate) struct FleetJournal {
@@ -36,6 +39,8 @@ pub(crate) struct FleetJournal {
 struct Sending {
     numbers: Numbers,
     unfinished: Option<Unfinished>,
+    /// Updates that are in the journals, or in what is unfinished, and of which whoever brought them is not told yet.
+    brought: BTreeSet<UpdateId>,
 }
 
 /// An exchange that failed, or was given up.
@@ -43,7 +48,6 @@ struct Sending {
 struct Unfinished {
     commands: Vec<Arc<Command>>,
     store: String,
-    updates: BTreeSet<UpdateId>,
     keys: Vec<JournalKey>,
     tries: u32,
 }
@@ -78,7 +82,8 @@ impl FleetJournal {
         let (sender, requests) = mpsc::channel(MAX_WAITING);
         // No other process of this sidecar's name has used later ones.
         let numbers = Numbers::from(clock::wall_ms());
-        let sending = Arc::new(Mutex::new(Sending { numbers, unfinished: None }));
+        let brought = BTreeSet::new();
+        let sending = Arc::new(Mutex::new(Sending { numbers, unfinished: None, brought }));
         (Self { requests: sender, sending }, JournalRequests { requests })
     }
 
@@ -91,19 +96,23 @@ impl FleetJournal {
     /// What was to be appended and settled should come again, in whatever exchange: it is appended once.
     pub(crate) async fn exchange(&self, mut exchange: Exchange) -> Result<Exchanged, JournalError> {
         let mut sending = self.sending.lock().await;
-        if let Some(unfinished) = &sending.unfinished {
-            exchange.leave_out(&unfinished.updates);
+        if sending.unfinished.is_some() {
             self.finish(&mut sending).await?;
         }
+        let all: Vec<UpdateId> = exchange.updates().collect();
+        exchange.leave_out(&sending.brought);
+        sending.remember(&all);
         let commands = Command::all_of(&exchange, &mut sending.numbers);
         sending.unfinished = Some(Unfinished {
             commands: commands.into_iter().map(Arc::new).collect(),
             store: exchange.store.clone(),
-            updates: exchange.updates().collect(),
             keys: exchange.appends.iter().map(|(key, _)| key.clone()).collect(),
             tries: 0,
         });
         let mut exchanged = self.finish(&mut sending).await?;
+        for update in &all {
+            sending.brought.remove(update);
+        }
         // For more there is no room.
         exchanged.claimed.resize(exchange.claims.len(), None);
         Ok(exchanged)
@@ -125,7 +134,10 @@ impl FleetJournal {
         for command in commands {
             let ran = self.run(command).await;
             match &ran {
-                Err(JournalError::OtherStore(_)) => sending.unfinished = None,
+                Err(JournalError::OtherStore(_)) => {
+                    sending.unfinished = None;
+                    sending.brought.clear();
+                }
                 Err(JournalError::Failed(_) | JournalError::Nonsense) => sending.failed(),
                 Ok(_) | Err(JournalError::StoreGone) => {}
             }
@@ -155,6 +167,13 @@ impl FleetJournal {
 impl Sending {
     fn to_run(&self) -> Vec<Arc<Command>> {
         self.unfinished.as_ref().map(|unfinished| unfinished.commands.clone()).unwrap_or_default()
+    }
+
+    fn remember(&mut self, updates: &[UpdateId]) {
+        self.brought.extend(updates);
+        while self.brought.len() > MAX_REMEMBERED {
+            self.brought.pop_first();
+        }
     }
 
     /// After so many tries only the word of it is brought.

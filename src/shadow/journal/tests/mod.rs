@@ -3,6 +3,7 @@
 mod claiming;
 mod exchanging;
 mod filling;
+mod handing;
 mod marking;
 mod parts;
 mod trouble;

@@ -157,8 +157,14 @@ fn an_exchange_that_was_given_up_is_finished_before_the_next() {
 
         sidecar.exchange(append(&key("a"), update(2))).await;
         assert_eq!(numbers_of(&sidecar.claim(&key("a")).await.unwrap().entries), [1, 2]);
+        sidecar.exchange(first.clone()).await;
+        assert_eq!(
+            sidecar.claim(&key("a")).await.unwrap().count,
+            2,
+            "whoever brings it is told now"
+        );
         sidecar.exchange(first).await;
-        assert_eq!(sidecar.claim(&key("a")).await.unwrap().count, 3, "finished, it is forgotten");
+        assert_eq!(sidecar.claim(&key("a")).await.unwrap().count, 3, "and this is another time");
     });
 }
 
