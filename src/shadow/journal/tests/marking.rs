@@ -80,6 +80,8 @@ async fn a_mark_beyond_the_stores_clock_is_none(store: &impl Store) {
         tell(&other, beyond).await;
 
         assert_eq!(one.marks().await, said(&[("other", 0)]));
+        let stands = store.cli(&["HGET", &store.marks(), "other"]);
+        assert!(!stands.ends_with(":0"), "its commands are told by their numbers all the same");
     }
 }
 
