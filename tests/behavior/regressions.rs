@@ -263,15 +263,18 @@ fn a_rejected_memory_is_told_at_this_start_and_the_next() {
     let directory = TempDir::new();
     let file = directory.write("flags.json", "{").display().to_string();
     let upstream = Upstream::echoing_targets();
-    let told = |sidecar: &Sidecar| sidecar.log().contains("flags.json.rejected");
+    // The log is written by a thread of its own.
+    let wait_until_told = |sidecar: &Sidecar, when: &str| {
+        until(when, || sidecar.log().contains("flags.json.rejected"));
+    };
 
     let mut sidecar = Sidecar::in_front_of(&upstream)
         .with(&serialized(0))
         .with(&format!("[store]\nsnapshot = {file:?}\n"))
         .start();
-    assert!(told(&sidecar), "the first start doesn't say where the file went");
+    wait_until_told(&sidecar, "the first start to say where the file went");
 
     // Its log begins anew.
     sidecar.restart();
-    assert!(told(&sidecar), "the next start doesn't say where the file is");
+    wait_until_told(&sidecar, "the next start to say where the file is");
 }

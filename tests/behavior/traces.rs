@@ -1,10 +1,14 @@
 //! Traces: what a collector is sent of a call, and what the app and the caller see of its trace.
 
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use crate::support::{
     Collector, JOURNEYS, Next, Otlp, Recorded, ReservedPort, Sidecar, Span, Upstream, eventually,
-    get, only, put, segment_of, serialized, to_fixed_app,
+    get, only, put, segment_of, serialized, to_fixed_app, until,
 };
 
 /// A caller's trace.
@@ -341,27 +345,42 @@ fn a_client_that_leaves_does_not_take_its_update_s_outcome_along() {
 
 #[test]
 fn an_attempt_that_is_made_again_says_so_and_has_a_place_of_its_own() {
-    // Closes a kept connection just when the next call comes over it.
-    let app = Upstream::running(|exchange| {
-        if exchange.request.headers.get("x-last").is_some() {
-            exchange.ok("bye");
-            return Next::Close;
+    // Closes a connection that is kept, when it is told to.
+    let (told, closed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let app = Upstream::running({
+        let (told, closed) = (Arc::clone(&told), Arc::clone(&closed));
+        move |exchange| {
+            let last = exchange.request.headers.get("x-last").is_some();
+            exchange.ok("done");
+            if !last {
+                return Next::KeepAlive;
+            }
+            let turn = closed.load(Ordering::SeqCst) + 1;
+            until("to be told to close", || told.load(Ordering::SeqCst) == turn);
+            exchange.reader.stream.shutdown(Shutdown::Both).unwrap();
+            closed.store(turn, Ordering::SeqCst);
+            Next::Close
         }
-        exchange.ok("done")
     });
     let collector = Collector::start(Otlp::Http);
     let sidecar = traced(&app, &collector, 0, 1.0);
     let mut client = sidecar.client();
-    for n in 0..50 {
-        let last = if n % 2 == 0 { "X-Last: 1\r\n" } else { "" };
-        assert_eq!(client.call(&update(last)).status, 200);
-    }
-
-    let spans = eventually("a span of every call", || {
-        let spans = collector.spans();
-        (spans.iter().filter(|span| is_server(span)).count() == 50).then_some(spans)
-    });
     let is_again = |span: &&Span| span.get("http.request.resend_count") == "1";
+    let mut turn = 0;
+    // Where the sidecar happens to look after its connections just then, it finds the closed one, and sends nothing twice.
+    let spans = eventually("a call that was sent again", || {
+        assert_eq!(client.call(&update("X-Last: 1\r\n")).status, 200);
+        turn += 1;
+        told.store(turn, Ordering::SeqCst);
+        until("the connection to be closed", || closed.load(Ordering::SeqCst) == turn);
+        assert_eq!(client.call(&update("")).status, 200);
+        let spans = eventually("a span of every call", || {
+            let spans = collector.spans();
+            (spans.iter().filter(|span| is_server(span)).count() == 2 * turn).then_some(spans)
+        });
+        spans.iter().any(|span| is_again(&span)).then_some(spans)
+    });
+
     let again = spans.iter().find(is_again).expect("a call that was sent again");
     let server = only(&spans, |span| span.id == again.parent);
     let [first, second] = server.children(&spans)[..] else { panic!("{spans:#?}") };
