@@ -136,6 +136,15 @@ pub struct Finding {
     pub updates: Vec<UpdateId>,
 }
 
+/// An update about which a first conclusion was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Concluded {
+    /// The path that it took.
+    pub path: Path,
+    /// Whether it was acknowledged, and nothing that may explain its fate is missing.
+    pub verified: bool,
+}
+
 /// What a read says of one field that should not be so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Said {
@@ -277,19 +286,22 @@ impl History {
         Some(Finding { field: field.to_owned(), said, updates })
     }
 
-    /// Takes in what a read said: it is the new baseline, and what it settled for good is forgotten. `open` is a moment before
-    /// which every update that was sent has ended and is in. Gives the updates about which this is the first conclusion.
-    pub fn conclude(&mut self, read: Read, open: &Stamp) -> Vec<UpdateId> {
+    /// Takes in what a read said, as [`Self::check`] found it: it is the new baseline, and what it settled for good is forgotten. `open`
+    /// is a moment before which every update that was sent has ended and is in. Gives the updates about which this is the
+    /// first conclusion.
+    pub fn conclude(&mut self, read: Read, findings: &[Finding], open: &Stamp) -> Vec<Concluded> {
         let span = read.span();
-        let told = self.check(&read).into_iter().filter(|finding| finding.said != Said::NoPlace);
-        let told: BTreeSet<String> = told.map(|finding| finding.field).collect();
+        let told = findings.iter().filter(|finding| finding.said != Said::NoPlace);
+        let told: BTreeSet<&str> = told.map(|finding| finding.field.as_str()).collect();
         let mut news = Vec::new();
         for update in &mut self.updates {
+            let verified = update.ending == Ending::Acknowledged && !update.doubtful;
             // Once is enough, whatever the next read shows.
-            update.doubtful |= told.contains(&update.field) && update.write().may_precede(&span);
+            update.doubtful |=
+                told.contains(update.field.as_str()) && update.write().may_precede(&span);
             if !update.counted && update.quiet().is_before(&span.begun) {
                 update.counted = true;
-                news.push(update.id);
+                news.push(Concluded { path: update.path, verified });
             }
         }
         self.forget_what_is_settled(&read, open);

@@ -8,16 +8,13 @@ use serde_json::Value;
 use super::fingerprint::{FieldId, Fingerprint};
 use super::pointer::{EffectPointer, Token, push_escaped, push_selector, scalar_text};
 
-/// The most places of one document that are remembered.
+/// The most places of one document that are remembered; further ones are as if they were not there.
 pub const MAX_FIELDS: usize = 4096;
 
 /// The values at all places of a document that the routes of a flag can write.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fields {
     values: BTreeMap<FieldId, Option<Fingerprint>>,
-    /// There were more places than are remembered.
-    #[serde(default)]
-    truncated: bool,
 }
 
 /// What is known of one place.
@@ -42,11 +39,6 @@ impl Fields {
     /// What is known of a place.
     pub fn at(&self, field: FieldId) -> Seen {
         self.values.get(&field).copied().flatten().map_or(Seen::NoPlace, Seen::Value)
-    }
-
-    /// Whether some places were left out, as there were too many.
-    pub fn is_truncated(&self) -> bool {
-        self.truncated
     }
 
     fn walk(&mut self, tokens: &[Token], at: &Value, path: &mut String) {
@@ -101,7 +93,6 @@ impl Fields {
     fn add(&mut self, path: &str, value: Fingerprint) {
         let field = FieldId::of(path);
         if self.values.len() >= MAX_FIELDS && !self.values.contains_key(&field) {
-            self.truncated = true;
             return;
         }
         // Two elements with one id: nobody can tell which one the app takes.

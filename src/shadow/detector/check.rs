@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::checked::Checked;
 use super::entity::{Journal, Stage, Waiting};
 use super::report::{self, Report};
-use super::spans::Checked;
 use super::{Detector, Ended, EntityReader, index};
 use crate::clock::{self, Instant};
-use crate::domain::effects::history::{Entry, Read, Said};
+use crate::domain::effects::history::{Entry, Finding, Read, Said};
 use crate::domain::effects::{Fields, Stamp};
 use crate::shadow::journal::{Claimed, JournalKey, Settled, Ticket};
 use crate::shadow::notebook::RawRead;
@@ -129,13 +129,13 @@ impl<R: EntityReader + 'static> Detector<R> {
         VerifyRead { flag, result: ReadResult::Ok }.emit(&self.parts.telemetry);
         entity.failures = 0;
         let read_as = Read { begun, ended, fields: Fields::of(&document, &known.pointers) };
-        let is_fine =
-            journal.history.check(&read_as).iter().all(|finding| finding.said == Said::NoPlace);
+        let findings = journal.history.check(&read_as);
+        let is_fine = findings.iter().all(|finding| finding.said == Said::NoPlace);
         let (begun, ended) = (read.begun, read.ended);
         let waiting = Waiting { journal, read: read_as, begun, ended, document: bytes };
         entity.stage = Stage::Waiting(Box::new(waiting));
         if is_fine {
-            self.conclude(key);
+            self.conclude(key, &findings);
         }
     }
 
@@ -146,51 +146,37 @@ impl<R: EntityReader + 'static> Detector<R> {
         let others_have_told =
             self.shared.others.is_none_or(|others| others > waiting.read.ended.latest);
         if others_have_told && entity.has_told_all_before(waiting.ended) {
-            self.conclude(key);
+            let findings = waiting.journal.history.check(&waiting.read);
+            self.conclude(key, &findings);
         } else if now > waiting.ended + LONGEST_WAIT {
             self.give_up(key, Inconclusive::SilentSidecar);
         }
     }
 
     /// Tells what was found, and makes the read the new baseline.
-    fn conclude(&mut self, key: &JournalKey) {
+    fn conclude(&mut self, key: &JournalKey, findings: &[Finding]) {
         let open = self.open();
         let Some(entity) = self.entities.get_mut(key) else { return };
         let Stage::Waiting(waiting) = std::mem::take(&mut entity.stage) else { return };
         let Waiting { journal, read, document, begun, ended } = *waiting;
         let Journal { mut history, taken, ticket } = journal;
-        let findings = history.check(&read);
         let flag = entity.flag;
-        let (flags, entity_key) = (&self.flags, key.entity.as_str());
-        let checked = Checked {
-            flags,
-            flag,
-            entity: entity_key,
-            history: &history,
-            findings: &findings,
-            begun,
-            ended,
-        };
-        let trace = checked.record(&self.parts.telemetry, &self.clock);
+        let checked =
+            Checked { flags: &self.flags, flag, entity: &key.entity, history: &history, findings };
+        let trace = checked.record((begun, ended), &self.parts.telemetry, &self.clock);
         if !findings.is_empty() {
             let document = serde_json::from_slice(&document).unwrap_or_default();
             let report = Report {
-                flags: &self.flags,
-                flag,
-                entity: &key.entity,
-                history: &history,
+                checked: &checked,
                 read: &read,
                 document: &document,
-                findings: &findings,
                 sidecar: &self.parts.sidecar,
                 trace,
             };
             report.tell(&self.parts.telemetry, &self.parts.records);
         }
-        let before = history.clone();
-        let mut concluded = history.conclude(read, &open);
-        concluded.sort_unstable();
-        report::tell_verified(&self.parts.telemetry, flag, &before, &concluded);
+        let concluded = history.conclude(read, findings, &open);
+        report::tell_verified(&self.parts.telemetry, flag, &concluded);
         let now = clock::now();
         let has_more = history.has_news() || !entity.drafts.is_empty();
         entity.set_news(has_more.then_some(now));

@@ -12,6 +12,7 @@
 //! - Where something was not told and never will be, there is a *gap*: nothing from before its end accuses anybody.
 
 mod check;
+mod checked;
 mod clocks;
 mod entity;
 mod flags;

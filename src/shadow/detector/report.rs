@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::flags::{Flag, Flags};
+use super::checked::Checked;
+use super::index;
 use crate::clock;
 use crate::domain::divergence::{Cause, Difference, DifferenceKind, Divergence};
 use crate::domain::effects::Stamp;
-use crate::domain::effects::history::{Ending, Finding, History, Read, Said, Update, UpdateId};
+use crate::domain::effects::history::{Concluded, Ending, Finding, Read, Said, Update, UpdateId};
 use crate::domain::flag::Path;
 use crate::domain::timeline::{Step, StepKind, Timeline};
 use crate::domain::trace::TraceContext;
 use crate::shadow::records::Records;
+use crate::telemetry::Telemetry;
 use crate::telemetry::events::{UnmanagedWrite, UpdatesLost, UpdatesVerified, VerifyInconclusive};
 use crate::telemetry::labels::Inconclusive;
-use crate::telemetry::{FlagIndex, Telemetry};
 
 /// The most updates that a timeline shows.
 const MAX_SHOWN_UPDATES: usize = 60;
@@ -25,14 +26,9 @@ const MAX_DIFFERENCES: usize = 64;
 
 /// What was found on one entity, and all that it takes to tell of it.
 pub(super) struct Report<'a> {
-    pub(super) flags: &'a Flags,
-    pub(super) flag: usize,
-    pub(super) entity: &'a str,
-    /// As it was judged, before the conclusion.
-    pub(super) history: &'a History,
+    pub(super) checked: &'a Checked<'a>,
     pub(super) read: &'a Read,
     pub(super) document: &'a Value,
-    pub(super) findings: &'a [Finding],
     /// The sidecar that read it.
     pub(super) sidecar: &'a str,
     /// The check's own trace.
@@ -42,11 +38,12 @@ pub(super) struct Report<'a> {
 impl Report<'_> {
     /// Tells of it.
     pub(super) fn tell(&self, telemetry: &Telemetry, records: &Records) {
-        let index = FlagIndex(u16::try_from(self.flag).unwrap_or(u16::MAX));
+        let Checked { flag, entity, findings, .. } = *self.checked;
+        let index = index(flag);
         let mut lost: BTreeMap<Path, Vec<(&Finding, &Update)>> = BTreeMap::new();
         let mut unmanaged = Vec::new();
-        for finding in self.findings {
-            match (finding.said, finding.updates.last().and_then(|id| self.update(*id))) {
+        for finding in findings {
+            match (finding.said, finding.updates.last().and_then(|id| self.checked.update(*id))) {
                 (Said::Lost, Some(last)) => {
                     lost.entry(last.path).or_default().push((finding, last))
                 }
@@ -68,7 +65,7 @@ impl Report<'_> {
                 flag: index,
                 path: *path,
                 count: lost.len() as u64,
-                entity: self.entity,
+                entity,
                 field: &finding.field,
                 trace_id: &update.trace_id,
             }
@@ -77,8 +74,7 @@ impl Report<'_> {
             records.add(index, self.divergence(Cause::LostUpdate, update, &findings));
         }
         for finding in &unmanaged {
-            UnmanagedWrite { flag: index, entity: self.entity, field: &finding.field }
-                .emit(telemetry);
+            UnmanagedWrite { flag: index, entity, field: &finding.field }.emit(telemetry);
         }
         let about = unmanaged.first().and_then(|finding| self.latest_of(&finding.field));
         if let Some(update) = about {
@@ -86,16 +82,8 @@ impl Report<'_> {
         }
     }
 
-    fn flag(&self) -> Option<&Flag> {
-        self.flags.flags.get(self.flag).and_then(Option::as_ref)
-    }
-
-    fn update(&self, id: UpdateId) -> Option<&Update> {
-        self.history.updates.iter().find(|update| update.id == id)
-    }
-
     fn latest_of(&self, field: &str) -> Option<&Update> {
-        let of_field = self.history.updates.iter().filter(|update| update.field == field);
+        let of_field = self.checked.history.updates.iter().filter(|update| update.field == field);
         of_field.max_by_key(|update| (update.ended.latest, update.id))
     }
 
@@ -116,17 +104,24 @@ impl Report<'_> {
             trace_ids.push(self.trace.trace_hex().to_string());
         }
         let overlapping = |update: &&Update| {
-            self.history.updates.iter().any(|other| other.id != update.id && other.overlaps(update))
+            self.checked
+                .history
+                .updates
+                .iter()
+                .any(|other| other.id != update.id && other.overlaps(update))
         };
-        let route = self.flags.routes.get(usize::from(about.route));
+        let route = self.checked.flags.routes.get(usize::from(about.route));
         Divergence {
             at_ms: clock::wall_ms(),
-            flag: self.flag().map(|flag| flag.name.clone()).unwrap_or_default(),
+            flag: self.checked.flag_name(),
             route: route.map(|route| route.name.clone()).unwrap_or_default(),
-            entity: self.entity.to_owned(),
+            entity: self.checked.entity.to_owned(),
             path: about.path,
             cause,
-            contended: victims.iter().filter_map(|id| self.update(*id)).any(|u| overlapping(&u)),
+            contended: victims
+                .iter()
+                .filter_map(|id| self.checked.update(*id))
+                .any(|u| overlapping(&u)),
             truncated: findings.len() > MAX_DIFFERENCES,
             differences: findings
                 .iter()
@@ -139,7 +134,7 @@ impl Report<'_> {
     }
 
     fn difference(&self, finding: &Finding) -> Difference {
-        let written = finding.updates.last().and_then(|id| self.update(*id));
+        let written = finding.updates.last().and_then(|id| self.checked.update(*id));
         Difference {
             pointer: finding.field.clone(),
             kind: match finding.said {
@@ -149,7 +144,10 @@ impl Report<'_> {
             expected: written
                 .or_else(|| self.latest_of(&finding.field))
                 .and_then(|update| update.shown.clone()),
-            found: self.flag().and_then(|flag| flag.shown_in(self.document, &finding.field)),
+            found: self
+                .checked
+                .flag()
+                .and_then(|flag| flag.shown_in(self.document, &finding.field)),
             excused: None,
         }
     }
@@ -157,12 +155,13 @@ impl Report<'_> {
     /// The updates that have to do with it, in the order in which they were sent: the lost ones, what was under way beside them,
     /// and whatever wrote the same fields.
     fn involved(&self, victims: &[UpdateId], findings: &[&Finding]) -> Vec<&Update> {
-        let lost: Vec<&Update> = victims.iter().filter_map(|id| self.update(*id)).collect();
+        let lost: Vec<&Update> = victims.iter().filter_map(|id| self.checked.update(*id)).collect();
         let concerns = |update: &&Update| {
             lost.iter().any(|victim| victim.overlaps(update))
                 || findings.iter().any(|finding| finding.field == update.field)
         };
-        let mut involved: Vec<&Update> = self.history.updates.iter().filter(concerns).collect();
+        let mut involved: Vec<&Update> =
+            self.checked.history.updates.iter().filter(concerns).collect();
         involved.sort_by_key(|update| (middle(&update.sent), update.id));
         let surplus = involved.len().saturating_sub(MAX_SHOWN_UPDATES);
         involved.drain(..surplus);
@@ -199,7 +198,8 @@ impl Report<'_> {
             steps.push((middle(&update.ended), step(ending)));
         }
         for finding in findings.iter().take(MAX_DIFFERENCES) {
-            let found = self.flag().and_then(|flag| flag.shown_in(self.document, &finding.field));
+            let found =
+                self.checked.flag().and_then(|flag| flag.shown_in(self.document, &finding.field));
             let step = Step {
                 at_us: 0,
                 caller: "detector".to_owned(),
@@ -215,7 +215,7 @@ impl Report<'_> {
         }
         steps.sort_by_key(|(at, step)| (*at, step.what == StepKind::Read));
         let origin = steps.first().map_or(0, |(at, _)| *at);
-        let all = self.history.updates.len();
+        let all = self.checked.history.updates.len();
         Timeline {
             truncated: all > involved.len() && involved.len() >= MAX_SHOWN_UPDATES,
             steps: steps
@@ -231,23 +231,12 @@ fn middle(stamp: &Stamp) -> u64 {
 }
 
 /// Counts the updates about which a first conclusion was reached.
-pub(super) fn tell_verified(
-    telemetry: &Telemetry,
-    flag: usize,
-    history: &History,
-    ids: &[UpdateId],
-) {
-    let flag = FlagIndex(u16::try_from(flag).unwrap_or(u16::MAX));
+pub(super) fn tell_verified(telemetry: &Telemetry, flag: usize, concluded: &[Concluded]) {
     for path in Path::ALL {
-        let concluded = |update: &&Update| {
-            update.path == path
-                && update.ending == Ending::Acknowledged
-                && !update.doubtful
-                && ids.binary_search(&update.id).is_ok()
-        };
-        let count = history.updates.iter().filter(concluded).count() as u64;
+        let counts = |concluded: &&Concluded| concluded.path == path && concluded.verified;
+        let count = concluded.iter().filter(counts).count() as u64;
         if count > 0 {
-            UpdatesVerified { flag, path, count }.emit(telemetry);
+            UpdatesVerified { flag: index(flag), path, count }.emit(telemetry);
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The spans of a check: the read, and what it found. What found something is exported whatever share of calls is traced, and so
 //! are the updates that are lost: their own spans are made up for where nobody recorded them.
 
+use super::checked::Checked;
 use super::clocks::Clock;
-use super::flags::Flags;
 use crate::clock::Instant;
 use crate::domain::divergence::Cause;
-use crate::domain::effects::history::{Finding, History, Said, Update};
+use crate::domain::effects::history::{Said, Update};
 use crate::domain::trace::TraceContext;
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::{LabelValue, Outcome, Role};
@@ -14,21 +14,14 @@ use crate::telemetry::trace::{Kind, SpanRecord, Value, entity_hash, names};
 /// The most updates whose spans are made up for after one check.
 const MAX_MADE_UP: usize = 20;
 
-/// A check that has come to its end.
-pub(super) struct Checked<'a> {
-    pub(super) flags: &'a Flags,
-    pub(super) flag: usize,
-    pub(super) entity: &'a str,
-    pub(super) history: &'a History,
-    pub(super) findings: &'a [Finding],
-    /// When it was read.
-    pub(super) begun: Instant,
-    pub(super) ended: Instant,
-}
-
 impl Checked<'_> {
-    /// Records its spans. Gives the place of the check's own, which begins a trace: nothing where it is not exported.
-    pub(super) fn record(&self, telemetry: &Telemetry, clock: &Clock) -> TraceContext {
+    /// Records its spans; the entity was read between the two moments. Gives the place of the check's own, which begins a trace: nothing where it is not exported.
+    pub(super) fn record(
+        &self,
+        (begun, ended): (Instant, Instant),
+        telemetry: &Telemetry,
+        clock: &Clock,
+    ) -> TraceContext {
         let tracer = telemetry.tracer();
         let found =
             |said: Said| self.findings.iter().filter(|finding| finding.said == said).count();
@@ -38,20 +31,20 @@ impl Checked<'_> {
         if !context.sampled {
             return TraceContext::NONE;
         }
-        let mut span = SpanRecord::root(context, Kind::Internal, names::VERIFY, self.begun);
+        let mut span = SpanRecord::root(context, Kind::Internal, names::VERIFY, begun);
         span.set(names::FLAG_KEY, self.flag_name());
         span.set(names::FLAG_CONTEXT, entity_hash(self.entity));
         let causes = [(Cause::LostUpdate, lost), (Cause::UnmanagedWriter, unmanaged)];
         for (cause, count) in causes.into_iter().filter(|(_, count)| *count > 0) {
             let attributes: [(&'static str, Value); 2] =
                 [(names::CAUSE, cause.as_str().into()), (names::COUNT, (count as u64).into())];
-            span.add_event(names::DIVERGENCE, self.ended, attributes);
+            span.add_event(names::DIVERGENCE, ended, attributes);
         }
         let read = tracer.child(context);
-        let mut read = SpanRecord::child(read, context, Kind::Client, "GET", self.begun);
+        let mut read = SpanRecord::child(read, context, Kind::Client, "GET", begun);
         read.set(names::HTTP_REQUEST_METHOD, "GET");
         read.set(names::ROLE, Role::Verify.word());
-        read.end(self.ended);
+        read.end(ended);
         tracer.record(read);
         for update in self.lost() {
             span.link(place_of(update));
@@ -67,8 +60,7 @@ impl Checked<'_> {
     fn lost(&self) -> impl Iterator<Item = &Update> {
         let lost = self.findings.iter().filter(|finding| finding.said == Said::Lost);
         let ids = lost.filter_map(|finding| finding.updates.last());
-        let update = |id| self.history.updates.iter().find(|update| update.id == id);
-        ids.filter_map(move |id| update(*id))
+        ids.filter_map(|id| self.update(*id))
             .filter(|update| !update.trace_id.is_empty())
             .take(MAX_MADE_UP)
     }
@@ -85,11 +77,6 @@ impl Checked<'_> {
         span.set(names::CAUSE, Cause::LostUpdate.as_str());
         span.end(clock.moment(&update.ended));
         telemetry.tracer().record(span);
-    }
-
-    fn flag_name(&self) -> String {
-        let flag = self.flags.flags.get(self.flag).and_then(Option::as_ref);
-        flag.map(|flag| flag.name.clone()).unwrap_or_default()
     }
 }
 

@@ -27,8 +27,6 @@ label_enum! {
     Inconclusive {
         /// The entity could not be read.
         ReadFailed => "read_failed",
-        /// The read was put off for as long as may be: `verify.max_reads` a second were used up.
-        RateLimited => "rate_limited",
         /// What the field was before the first update is not known.
         NoBaseline => "no_baseline",
         /// The document has no such place as the update writes, or has it twice.

@@ -21,6 +21,12 @@ fn read_of(values: &[u64], begun: Stamp, ended: Stamp) -> Read {
     Read { begun, ended, fields: Fields::of(&json!({ "fields": values }), &pointers()) }
 }
 
+/// Takes in what a read says, whatever it is.
+fn conclude(history: &mut History, read: Read, open: &Stamp) -> Vec<Concluded> {
+    let findings = history.check(&read);
+    history.conclude(read, &findings, open)
+}
+
 fn fingerprint(value: u64) -> Fingerprint {
     Fingerprint::of(&json!(value))
 }
@@ -170,7 +176,7 @@ fn watch(truths: &[Truth], dice: &mut Dice, blur: u64) -> Vec<Finding> {
         let before: BTreeSet<UpdateId> = history.updates.iter().map(|update| update.id).collect();
         let untold = truths.iter().filter(|truth| truth.told > begun.min(concluded_at));
         let mark = untold.map(|truth| truth.sent).min().unwrap_or(u64::MAX).min(begun);
-        history.conclude(read, &open(mark.saturating_sub(blur)));
+        conclude(&mut history, read, &open(mark.saturating_sub(blur)));
         let after: BTreeSet<UpdateId> = history.updates.iter().map(|update| update.id).collect();
         settled.extend(before.difference(&after));
         now = concluded_at + 1 + dice.roll(60);
@@ -233,7 +239,7 @@ proptest! {
             let findings = history.check(&read);
             prop_assert!(findings.iter().all(|finding| finding.said == Said::Lost), "{findings:?}");
             found += findings.len();
-            verified += history.conclude(read, &open(start + 160)).len();
+            verified += conclude(&mut history, read, &open(start + 160)).len();
         }
 
         prop_assert_eq!(found, expected);
@@ -250,7 +256,7 @@ fn an_update_that_was_fine_is_lost_when_one_beside_it_undoes_it_later() {
 
     let fine = read_of(&[5, 0, 0], alone(30), alone(31));
     assert_eq!(history.check(&fine), []);
-    assert_eq!(history.conclude(fine, &open(12)).len(), 1, "it was verified");
+    assert_eq!(conclude(&mut history, fine, &open(12)).len(), 1, "it was verified");
     // Sent before the first had written, it puts back what it had read.
     history.extend([Entry::Update(update(2, 1, 6, alone(12), alone(40)))]);
     let undone = read_of(&[0, 6, 0], alone(50), alone(51));
@@ -260,7 +266,7 @@ fn an_update_that_was_fine_is_lost_when_one_beside_it_undoes_it_later() {
     assert_eq!((findings[0].field.as_str(), findings[0].said), ("/fields/0", Said::Lost));
     assert_eq!(findings[0].updates, [UpdateId { clock: 0, number: 1 }]);
     assert_eq!(
-        history.conclude(undone.clone(), &open(60)).len(),
+        conclude(&mut history, undone.clone(), &open(60)).len(),
         1,
         "the second one, and it alone"
     );
@@ -279,7 +285,7 @@ fn a_loss_is_counted_once_however_often_it_is_looked_at_while_others_are_under_w
         let read = read_of(&[0, 0, 0], alone(at), alone(at + 1));
         losses += history.check(&read).len();
         // Somebody is still at work who was sent before the first one had ended.
-        history.conclude(read, &open(15));
+        conclude(&mut history, read, &open(15));
     }
 
     assert_eq!(losses, 1);
@@ -338,12 +344,12 @@ fn a_loss_is_told_once_however_often_it_is_seen() {
     let check = |history: &mut History, values: &[u64], begun: u64| {
         let read = read_of(values, alone(begun), alone(begun + 1));
         let findings = history.check(&read);
-        history.conclude(read, &open(0));
+        history.conclude(read, &findings, &open(0));
         findings.into_iter().map(|finding| (finding.said, finding.updates)).collect::<Vec<_>>()
     };
     let id = |number| UpdateId { clock: 0, number };
     let mut history = History::default();
-    history.conclude(read_of(&[0, 0], alone(0), alone(1)), &open(0));
+    conclude(&mut history, read_of(&[0, 0], alone(0), alone(1)), &open(0));
     history.extend([Entry::Update(update(1, 0, 7, alone(10), alone(11)))]);
 
     assert_eq!(check(&mut history, &[0, 0], 20), [(Said::Lost, vec![id(1)])]);
