@@ -4,7 +4,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::oneshot;
 
 use super::store::Fleet;
-use super::{Running, StartError, spawn};
+use super::{Running, StartError, UPKEEP_EVERY, spawn};
 use crate::config::Config;
 use crate::proxy::reads::Reader;
 use crate::shadow::Records;
@@ -47,7 +47,10 @@ impl DetectorThread {
             match runtime {
                 Ok(runtime) => runtime.block_on(async {
                     let reader = Reader::new(&config, parts.telemetry.clone());
-                    detector::run(&config, parts, reader, stopped).await;
+                    tokio::select! {
+                        () = detector::run(&config, parts, reader.clone(), stopped) => {}
+                        () = tend(&reader) => {}
+                    }
                 }),
                 Err(error) => tracing::error!(%error, "the detector's thread gets no runtime"),
             }
@@ -64,5 +67,14 @@ impl DetectorThread {
     pub(super) async fn end(self) {
         drop(self.stop);
         self.running.end().await;
+    }
+}
+
+/// Closes connections that a burst of reads has left.
+async fn tend(reader: &Reader) {
+    let mut every = tokio::time::interval(UPKEEP_EVERY);
+    loop {
+        every.tick().await;
+        reader.prune();
     }
 }

@@ -40,19 +40,30 @@ return {'OK', said}
 ",
 };
 
+/// A script that only reads, with what all of those begin with: nothing is there, something else is, and what the time is.
+macro_rules! reading {
+    ($rest:literal) => {
+        concat!(
+            "#!lua flags=no-writes
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'none' then return {'OK', ''} end
+if kind ~= 'stream' then return {'UNREADABLE', KEYS[1]} end
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+",
+            $rest
+        )
+    };
+}
+
 /// Looks at some records, the latest first, and gives the summaries of those that fit.
 ///
 /// KEYS: records. ARGV: the id to begin at, the age in milliseconds, how many to look at, flag or nothing, cause or nothing.
 /// Answers {OK, the last id looked at or nothing at the end, id, summary, ...}, or {UNREADABLE, key}.
 pub(super) const LIST: Script = Script {
     operation: StoreOperation::DivergenceRead,
-    text: "#!lua flags=no-writes
-local kind = redis.call('TYPE', KEYS[1]).ok
-if kind == 'none' then return {'OK', ''} end
-if kind ~= 'stream' then return {'UNREADABLE', KEYS[1]} end
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local oldest = string.format('%.0f', math.max(0, now - tonumber(ARGV[2])))
+    text: reading!(
+        "local oldest = string.format('%.0f', math.max(0, now - tonumber(ARGV[2])))
 local entries = redis.call('XREVRANGE', KEYS[1], ARGV[1], oldest, 'COUNT', ARGV[3])
 local answer = {'OK', ''}
 if #entries == tonumber(ARGV[3]) then answer[2] = entries[#entries][1] end
@@ -65,21 +76,18 @@ for _, entry in ipairs(entries) do
   end
 end
 return answer
-",
+"
+    ),
 };
 
 /// KEYS: records. ARGV: an id, the age in milliseconds. Answers {OK, the record or nothing}, or {UNREADABLE, key}.
 pub(super) const FIND: Script = Script {
     operation: StoreOperation::DivergenceRead,
-    text: "#!lua flags=no-writes
-local kind = redis.call('TYPE', KEYS[1]).ok
-if kind == 'none' then return {'OK', ''} end
-if kind ~= 'stream' then return {'UNREADABLE', KEYS[1]} end
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-if tonumber(string.match(ARGV[1], '^%d+')) < now - tonumber(ARGV[2]) then return {'OK', ''} end
+    text: reading!(
+        "if tonumber(string.match(ARGV[1], '^%d+')) < now - tonumber(ARGV[2]) then return {'OK', ''} end
 local entry = redis.call('XREVRANGE', KEYS[1], ARGV[1], ARGV[1], 'COUNT', 1)[1]
 if not entry or #entry[2] ~= 8 then return {'OK', ''} end
 return {'OK', entry[2][8]}
-",
+"
+    ),
 };
