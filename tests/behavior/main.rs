@@ -52,5 +52,6 @@ mod store_loss;
 mod store_return;
 mod streaming;
 mod traces;
+mod traces_failed;
 mod traces_within;
 mod upgrade;
