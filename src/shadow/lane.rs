@@ -4,32 +4,31 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::rc::Rc;
 
 use crate::clock::{self, Instant};
 use crate::telemetry::labels::ShadowSkip;
 
 /// Something that runs beside.
-pub(crate) trait Job {
+pub(crate) trait Job: 'static {
     /// When it is too late to begin.
     fn deadline(&self) -> Instant;
     /// Does it.
-    fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()>>>;
+    fn run(self: Box<Self>) -> impl Future<Output = ()>;
     /// It will not be done.
     fn skip(self: Box<Self>, why: ShadowSkip);
 }
 
 /// Jobs that run and jobs that wait.
-pub(crate) struct Lane {
+pub(crate) struct Lane<J> {
     most_running: usize,
     most_waiting: usize,
     running: Cell<usize>,
-    waiting: RefCell<VecDeque<Box<dyn Job>>>,
+    waiting: RefCell<VecDeque<Box<J>>>,
     closed: Cell<bool>,
 }
 
-impl Lane {
+impl<J: Job> Lane<J> {
     pub(crate) fn new(most_running: usize, most_waiting: usize) -> Rc<Self> {
         Rc::new(Self {
             most_running,
@@ -41,7 +40,7 @@ impl Lane {
     }
 
     /// Runs a job as a task of its own, now or when its turn comes, or skips it.
-    pub(crate) fn admit(self: &Rc<Self>, job: Box<dyn Job>) {
+    pub(crate) fn admit(self: &Rc<Self>, job: Box<J>) {
         if self.closed.get() {
             return job.skip(ShadowSkip::Draining);
         }
@@ -84,7 +83,7 @@ impl Lane {
         }
     }
 
-    fn next(&self) -> Option<Box<dyn Job>> {
+    fn next(&self) -> Option<Box<J>> {
         loop {
             let job = self.waiting.borrow_mut().pop_front()?;
             if job.deadline() > clock::now() {
@@ -96,15 +95,15 @@ impl Lane {
 }
 
 /// A place among those that run; given up on drop.
-struct Place(Rc<Lane>);
+struct Place<J: Job>(Rc<Lane<J>>);
 
-impl Place {
-    fn take(lane: &Rc<Lane>) -> Self {
+impl<J: Job> Place<J> {
+    fn take(lane: &Rc<Lane<J>>) -> Self {
         lane.running.set(lane.running.get() + 1);
         Self(Rc::clone(lane))
     }
 
-    async fn run(self, first: Box<dyn Job>) {
+    async fn run(self, first: Box<J>) {
         let mut next = Some(first);
         while let Some(job) = next {
             job.run().await;
@@ -113,7 +112,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl<J: Job> Drop for Place<J> {
     fn drop(&mut self) {
         self.0.running.set(self.0.running.get() - 1);
     }
@@ -130,7 +129,7 @@ mod tests {
 
     /// What became of jobs, in order; jobs end when they get a permit.
     struct World {
-        lane: Rc<Lane>,
+        lane: Rc<Lane<Numbered>>,
         told: RefCell<Vec<(u32, Option<ShadowSkip>)>>,
         ends: Semaphore,
         started: Cell<u32>,
@@ -143,12 +142,10 @@ mod tests {
             self.1
         }
 
-        fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()>>> {
-            Box::pin(async move {
-                self.2.started.set(self.2.started.get() + 1);
-                self.2.ends.acquire().await.unwrap().forget();
-                self.2.told.borrow_mut().push((self.0, None));
-            })
+        async fn run(self: Box<Self>) {
+            self.2.started.set(self.2.started.get() + 1);
+            self.2.ends.acquire().await.unwrap().forget();
+            self.2.told.borrow_mut().push((self.0, None));
         }
 
         fn skip(self: Box<Self>, why: ShadowSkip) {

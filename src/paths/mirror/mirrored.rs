@@ -1,6 +1,5 @@
 //! A call that is shadowed: from the copy of it to what is told of both answers.
 
-use std::pin::Pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -198,8 +197,8 @@ impl Job for Mirrored {
         self.deadline
     }
 
-    fn run(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()>>> {
-        Box::pin(self.trial())
+    async fn run(self: Box<Self>) {
+        self.trial().await;
     }
 
     fn skip(mut self: Box<Self>, why: ShadowSkip) {

@@ -17,9 +17,6 @@ use crate::telemetry::trace::Onward;
 /// Room for a usual head, in bytes.
 const USUAL_HEAD: usize = 1024;
 
-/// Room for what marks a shadow, in bytes.
-const MARKS: usize = 160;
-
 /// A whole call, ready to be sent.
 pub(crate) struct Call {
     /// The head, and what of the body comes ahead of the pieces.
@@ -86,14 +83,19 @@ impl Call {
     /// Marks it as a shadow for a path, which is known only when the control was served, and as the work of its span. To be
     /// done once, ahead of sending.
     pub(super) fn mark(&mut self, path: Path, span: Option<TraceContext>) {
-        let mut marks = Vec::with_capacity(MARKS);
-        write_field(&INTERLOCK_PATH, path.as_str().as_bytes(), &mut marks);
-        write_field(&INTERLOCK_SHADOW, b"1", &mut marks);
+        let end = self.first.len();
+        let out = &mut self.first;
+        write_field(&INTERLOCK_PATH, path.as_str().as_bytes(), out);
+        write_field(&INTERLOCK_SHADOW, b"1", out);
         if let Some(span) = span {
-            write_field(&TRACEPARENT, span.traceparent().as_str().as_bytes(), &mut marks);
+            write_field(&TRACEPARENT, span.traceparent().as_str().as_bytes(), out);
         }
-        marks.extend_from_slice(b"\r\n");
-        drop(self.first.splice(self.fields_end..self.fields_end, marks));
+        out.extend_from_slice(b"\r\n");
+        let marks = out.len() - end;
+        // From behind the body, where they cost no buffer of their own, to the end of the head.
+        if let Some(rest) = out.get_mut(self.fields_end..) {
+            rest.rotate_right(marks);
+        }
     }
 
     /// What is to be sent, in order.

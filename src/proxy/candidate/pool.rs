@@ -45,6 +45,8 @@ pub(crate) struct Terms {
 /// The kept connections to one candidate.
 pub(crate) struct CandidatePool {
     upstream: UpstreamUrl,
+    /// The upstream's host and port, as spans and the log name it.
+    authority: String,
     path: Path,
     terms: Rc<Terms>,
     memory: Rc<BodyMemory>,
@@ -65,6 +67,7 @@ impl CandidatePool {
         telemetry: Telemetry,
     ) -> Rc<Self> {
         Rc::new(Self {
+            authority: upstream.authority(),
             upstream,
             path,
             terms: Rc::clone(terms),
@@ -78,8 +81,7 @@ impl CandidatePool {
 
     /// Makes a call ready to be sent here. Gives its span, where it is traced.
     pub(crate) fn begin(&self, call: &mut Call) -> Option<ActiveSpan> {
-        let authority = &self.upstream.authority();
-        let UpstreamUrl { host, port } = &self.upstream;
+        let Self { upstream: UpstreamUrl { host, port }, authority, .. } = self;
         let target = Target { host, port: *port, authority, role: Role::Shadow };
         let span = call.onward.as_mut().map(|onward| {
             self.telemetry.tracer().send_on(onward, &call.method, target, clock::now())
@@ -101,7 +103,7 @@ impl CandidatePool {
             }
             let cause = std::error::Error::source(error);
             let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
-            let details = format_args!("{}: {error}{cause}", self.upstream.authority());
+            let details = format_args!("{}: {error}{cause}", self.authority);
             CandidateFailed { path: self.path, error: error.label(), details }
                 .emit(&self.telemetry);
         }
