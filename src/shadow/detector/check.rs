@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::checked::Checked;
 use super::entity::{Journal, Stage, Waiting};
-use super::report::{self, Report};
+use super::outcome::{Found, Outcome, Settlement};
 use super::{Detector, Ended, EntityReader, index};
 use crate::clock::{self, Instant};
 use crate::domain::effects::history::{Entry, Finding, Read, Said};
@@ -153,35 +153,33 @@ impl<R: EntityReader + 'static> Detector<R> {
         }
     }
 
-    /// Tells what was found, and makes the read the new baseline.
+    /// Makes the read the new baseline. What was found is told when the journals have taken that.
     fn conclude(&mut self, key: &JournalKey, findings: &[Finding]) {
         let open = self.open();
         let Some(entity) = self.entities.get_mut(key) else { return };
         let Stage::Waiting(waiting) = std::mem::take(&mut entity.stage) else { return };
         let Waiting { journal, read, document, begun, ended } = *waiting;
         let Journal { mut history, taken, ticket } = journal;
-        let flag = entity.flag;
-        let checked =
-            Checked { flags: &self.flags, flag, entity: &key.entity, history: &history, findings };
-        let trace = checked.record((begun, ended), &self.parts.telemetry, &self.clock);
-        if !findings.is_empty() {
-            let document = serde_json::from_slice(&document).unwrap_or_default();
-            let report = Report {
-                checked: &checked,
-                read: &read,
-                document: &document,
-                sidecar: &self.parts.sidecar,
-                trace,
-            };
-            report.tell(&self.parts.telemetry, &self.parts.records);
-        }
+        let (flag, times) = (entity.flag, (begun, ended));
+        let found = if findings.is_empty() {
+            let (flags, entity) = (&self.flags, &*key.entity);
+            let checked = Checked { flags, flag, entity, history: &history, findings };
+            checked.record(times, &self.parts.telemetry, &self.clock);
+            None
+        } else {
+            let (findings, history, read) = (findings.to_vec(), history.clone(), read.clone());
+            Some(Box::new(Found { findings, history, read, times, document }))
+        };
         let concluded = history.conclude(read, findings, &open);
-        report::tell_verified(&self.parts.telemetry, flag, &concluded);
         let now = clock::now();
         let has_more = history.has_news() || !entity.drafts.is_empty();
         entity.set_news(has_more.then_some(now));
+        let outcome = Outcome { flag, path: entity.path.clone(), found, concluded };
         let keep = history.entries().collect();
-        self.settle(key, ticket, taken, keep);
+        self.shared.settled.push(Settlement {
+            settled: Settled { key: key.clone(), ticket, taken, keep },
+            outcome: Some(outcome),
+        });
     }
 
     /// Ends a check without a conclusion. The next update's entity is looked at anew.
@@ -225,6 +223,7 @@ impl<R: EntityReader + 'static> Detector<R> {
     }
 
     fn settle(&mut self, key: &JournalKey, ticket: Ticket, taken: usize, keep: Vec<Entry>) {
-        self.shared.settled.push(Settled { key: key.clone(), ticket, taken, keep });
+        let settled = Settled { key: key.clone(), ticket, taken, keep };
+        self.shared.settled.push(Settlement { settled, outcome: None });
     }
 }

@@ -18,6 +18,7 @@ mod entity;
 mod flags;
 mod local;
 mod noting;
+mod outcome;
 mod report;
 mod sharing;
 mod spans;

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::entity::{Draft, Stage};
+use super::outcome::Settlement;
 use super::{Detector, Ended, EntityReader, Journals};
 use crate::clock::{self, Instant};
 use crate::domain::effects::Stamp;
 use crate::domain::effects::history::Entry;
-use crate::shadow::journal::{Exchange, Exchanged, JournalError, JournalKey, Mark, Settled};
+use crate::shadow::journal::{Exchange, Exchanged, JournalError, JournalKey, Mark};
 use crate::telemetry::labels::{DetectorState, Inconclusive};
 
 /// The longest that a sidecar goes without telling how far it has come: others wait for it.
@@ -16,7 +17,7 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 /// What was noted waits so long at most, so that many updates go in one command.
 const GATHER: Duration = Duration::from_millis(250);
 
-/// While a finding waits for others, they are asked this often.
+/// While a finding waits for others, or to be settled, the store is asked this often.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
 /// After the store did not answer it is tried again after this.
@@ -43,8 +44,8 @@ const PRUNE_EVERY: Duration = Duration::from_secs(10);
 pub(super) struct Shared {
     /// What was asked, while there is no answer.
     pub(super) asked: Option<Asked>,
-    /// Conclusions that are not told yet.
-    pub(super) settled: Vec<Settled>,
+    /// What the journals have not taken yet.
+    pub(super) settled: Vec<Settlement>,
     /// How far every other sidecar has come, the slowest of them; `None` where there are none.
     pub(super) others: Option<u64>,
     marks: Vec<Mark>,
@@ -61,6 +62,8 @@ pub(super) struct Asked {
     pub(super) exchange: Exchange,
     /// What it appends, to be tried again where it fails.
     drafts: Vec<(JournalKey, Vec<Draft>)>,
+    /// What it settles, in the same order.
+    settlements: Vec<Settlement>,
 }
 
 impl<R: EntityReader + 'static> Detector<R> {
@@ -70,6 +73,7 @@ impl<R: EntityReader + 'static> Detector<R> {
         if self.drafts > 0 || !claims.is_empty() || !self.shared.settled.is_empty() {
             let asked = self.gather(claims, usize::MAX, usize::MAX, now);
             let answer = self.local.exchange(asked.exchange.clone());
+            self.take_settled(asked.settlements, &answer.settled);
             self.take_claims(asked.exchange.claims, answer);
         }
         if self.shared.last.is_none_or(|last| now >= last + PRUNE_EVERY) {
@@ -83,8 +87,8 @@ impl<R: EntityReader + 'static> Detector<R> {
         if self.shared.asked.is_none() && self.shared.not_before.is_none_or(|then| now >= then) {
             let since = self.shared.last.map(|last| now.saturating_duration_since(last));
             let is_due = |after: Duration| since.is_none_or(|since| since >= after);
-            let waits =
-                self.entities.values().any(|entity| matches!(entity.stage, Stage::Waiting(_)));
+            let waits = self.shared.settled.iter().any(Settlement::finds)
+                || self.entities.values().any(|entity| matches!(entity.stage, Stage::Waiting(_)));
             let oldest = self.entities.values().flat_map(|entity| &entity.drafts).map(Draft::begun);
             let full = self.drafts >= MAX_APPENDED
                 || self.shared.settled.len() >= MAX_KEYS
@@ -170,9 +174,10 @@ impl<R: EntityReader + 'static> Detector<R> {
         let appended = exchange.appends.iter().map(|(_, entries)| entries.len()).sum::<usize>();
         self.drafts = self.drafts.saturating_sub(appended);
         let settled = self.shared.settled.len().min(most_keys);
-        exchange.settled = self.shared.settled.drain(..settled).collect();
+        let settlements: Vec<Settlement> = self.shared.settled.drain(..settled).collect();
+        exchange.settled = settlements.iter().map(|it| it.settled.clone()).collect();
         exchange.mark = self.mark(now).map_or(0, |stamp| stamp.earliest);
-        Asked { exchange, drafts }
+        Asked { exchange, drafts, settlements }
     }
 
     /// A moment before which all updates that were sent here have ended and were appended, the exchange that is being put together
@@ -218,7 +223,12 @@ impl<R: EntityReader + 'static> Detector<R> {
         self.shared.last = Some(now);
         self.shared.not_before = None;
         self.enter(DetectorState::Shared);
-        if !self.meet(&answer) {
+        let asked_for = asked.settlements.len();
+        self.shared.settled.splice(0..0, asked.settlements);
+        if self.meet(&answer) {
+            let settlements = self.shared.settled.drain(..asked_for).collect();
+            self.take_settled(settlements, &answer.settled);
+        } else {
             self.start_over();
         }
         self.look_for_silent(&answer);
@@ -260,6 +270,8 @@ impl<R: EntityReader + 'static> Detector<R> {
     fn meet(&mut self, answer: &Exchanged) -> bool {
         let same_store = self.shared.store == answer.identity || self.shared.store.is_empty();
         if !same_store {
+            // By the clock that it was found by.
+            self.tell_all();
             self.clock.forget();
         }
         self.shared.store.clone_from(&answer.identity);
@@ -285,12 +297,12 @@ impl<R: EntityReader + 'static> Detector<R> {
             self.drafts += drafts.len();
             entity.drafts.splice(0..0, drafts);
         }
-        self.shared.settled.splice(0..0, asked.exchange.settled);
+        self.shared.settled.splice(0..0, asked.settlements);
     }
 
     /// The journals may be gone, or their clock was set: what is under check comes to no conclusion.
     fn start_over(&mut self) {
-        self.shared.settled.clear();
+        self.tell_all();
         self.shared.marks.clear();
         // The clock may be another one as well.
         self.gap = 0;

@@ -70,6 +70,35 @@ fn a_loss_is_counted_once_whatever_else_is_in_flight() {
     }
 }
 
+/// The sidecar that has found it can't say so for longer than its claim lasts, and another one checks the entity meanwhile.
+#[test]
+fn a_loss_is_counted_once_whoever_finds_it_twice() {
+    let found_again = Rc::new(Cell::new(0));
+    for seed in 0..30 {
+        let found_again = Rc::clone(&found_again);
+        in_virtual_time(async move {
+            let world = Rc::new(World::fleet(seed, 2));
+            let knobs = world.sides[0].link.knobs();
+            world.update(0, "e", 0, 1, Fate::Acknowledged(4)).await;
+            world.calm().await;
+
+            world.update(0, "e", 0, 2, Fate::Dropped).await;
+            sleep(ms(40 * seed)).await;
+            knobs.cut.set(true);
+            sleep(Duration::from_secs(16)).await;
+            world.update(1, "e", 1, 3, Fate::Acknowledged(4)).await;
+            sleep(Duration::from_secs(2)).await;
+            knobs.cut.set(false);
+            world.calm().await;
+            let by_the_other = world.sides[1].count("lost_updates_total");
+
+            assert_eq!((world.lost(), world.unmanaged()), (1, 0), "seed {seed}");
+            found_again.set(found_again.get() + by_the_other);
+        });
+    }
+    assert!(found_again.get() > 0, "the other sidecar never came to it");
+}
+
 /// Each field has one writer, who waits for an answer before the next.
 #[test]
 fn under_load_without_end_no_more_are_counted_than_were_put_back_and_nobody_else_is_suspected() {

@@ -354,6 +354,8 @@ async fn run_over(
                 tell.send(link.exchange(exchange).await).ok();
             });
         }
-        busy.set(detector.entities.len());
+        // What is not settled yet may come to be checked anew.
+        let untold = detector.shared.settled.len() + usize::from(on_its_way);
+        busy.set(detector.entities.len() + untold);
     }
 }

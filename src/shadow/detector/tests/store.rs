@@ -11,7 +11,7 @@ use super::{Dice, ms};
 use crate::clock::{self, Instant};
 use crate::domain::effects::history::{Entry, UpdateId};
 use crate::shadow::journal::{
-    Claimed, Exchange, Exchanged, JournalError, JournalKey, MAX_ENTRIES, Mark, Ticket,
+    Claimed, Exchange, Exchanged, JournalError, JournalKey, MAX_ENTRIES, Mark, Settled, Ticket,
 };
 
 /// When the world began, by the store's clock, in microseconds.
@@ -88,12 +88,13 @@ impl Store {
 
     fn run(&self, me: &str, exchange: &Exchange, asked: Instant) -> Exchanged {
         let mut inner = self.0.borrow_mut();
-        inner.settle_and_append(me, exchange);
+        let settled = exchange.settled.iter().map(|settled| inner.settle(me, settled)).collect();
+        inner.append(exchange);
         let claimed = exchange.claims.iter().map(|key| inner.claim(me, key)).collect();
         let now = clock::now();
         let mark = if exchange.mark > inner.now() { 0 } else { exchange.mark };
         inner.marks.insert(me.to_owned(), (mark, now));
-        inner.exchanged(me, vec![true; exchange.settled.len()], claimed, asked)
+        inner.exchanged(me, settled, claimed, asked)
     }
 
     /// Only asks.
@@ -113,23 +114,27 @@ impl Inner {
         BEGINNING.saturating_add_signed(self.set_by) + u64::try_from(passed.as_micros()).unwrap()
     }
 
-    fn settle_and_append(&mut self, me: &str, exchange: &Exchange) {
+    /// Whether it is settled, by this or an earlier exchange.
+    fn settle(&mut self, me: &str, settled: &Settled) -> bool {
         let now = clock::now();
-        for settled in &exchange.settled {
-            let journal = self.journals.entry(settled.key.clone()).or_default();
-            let (owner, ticket) = (me.to_owned(), settled.ticket);
-            let is_mine = |(by, number, until): &(String, u64, Instant)| {
-                *by == owner && Ticket::numbered(*number) == ticket && now < *until
-            };
-            if journal.claim.as_ref().is_some_and(is_mine) {
-                let taken = settled.taken.saturating_sub(journal.lost);
-                journal.entries.drain(..taken.min(journal.entries.len()));
-                journal.overflowed &= journal.lost > settled.taken;
-                journal.entries.extend(settled.keep.iter().cloned());
-                journal.claim = None;
-                journal.receipt = Some((owner, ticket));
-            }
+        let journal = self.journals.entry(settled.key.clone()).or_default();
+        let by_me = (me.to_owned(), settled.ticket);
+        let is_mine = |(by, number, until): &(String, u64, Instant)| {
+            *by == by_me.0 && Ticket::numbered(*number) == by_me.1 && now < *until
+        };
+        if journal.claim.as_ref().is_some_and(is_mine) {
+            let taken = settled.taken.saturating_sub(journal.lost);
+            journal.entries.drain(..taken.min(journal.entries.len()));
+            journal.overflowed &= journal.lost > settled.taken;
+            journal.entries.extend(settled.keep.iter().cloned());
+            journal.claim = None;
+            journal.receipt = Some(by_me);
+            return true;
         }
+        journal.receipt.as_ref() == Some(&by_me)
+    }
+
+    fn append(&mut self, exchange: &Exchange) {
         for (key, entries) in &exchange.appends {
             let appended = &mut self.appended;
             let mut fresh = |entry: &&Entry| match entry {
