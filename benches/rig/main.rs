@@ -11,6 +11,7 @@
 //! | `load.rs`, `upstream.rs`, `wire.rs` | the traffic, each side in a process of its own |
 //! | `meter.rs` | reads time on core and memory from `/proc` |
 //! | `extras.rs` | counts system calls and allocations |
+//! | `shadows.rs` | sees to it that no shadow was skipped |
 //! | `report.rs`, `layout.rs` | the table |
 //! | `machine.rs` | a directory of the run's own, and how busy the machine is |
 //!
@@ -31,6 +32,7 @@ mod process;
 mod proxies;
 mod report;
 mod roles;
+mod shadows;
 mod upstream;
 mod wire;
 
@@ -233,6 +235,9 @@ fn measure(
     }
     let mut rows = Vec::new();
     for (proxy, mut bench) in proxies.iter().zip(benches) {
+        if let Some(admin) = bench.running.admin {
+            shadows::assert_none_skipped(admin)?;
+        }
         let process = bench.running.process.id();
         let resident_bytes = meter::resident(process)?;
         let syscalls = match options.syscalls {

@@ -125,6 +125,8 @@ pub(crate) struct RunningProxy {
     pub(crate) process: Process,
     /// Where it listens.
     pub(crate) listen: SocketAddr,
+    /// The admin plane, where it is Interlock.
+    pub(crate) admin: Option<SocketAddr>,
 }
 
 impl Site {
@@ -135,17 +137,19 @@ impl Site {
         env: &[(&str, &Path)],
     ) -> Result<RunningProxy, ProcessError> {
         let listen = free_address()?;
+        let mut admin = None;
         let mut command = match &proxy.recipe {
             Recipe::Nginx { mirror } => self.nginx(listen, *mirror)?,
             Recipe::Interlock { percent, fixed, shadow } => {
-                self.interlock(listen, *percent, fixed, shadow)?
+                let at = *admin.insert(free_address()?);
+                self.interlock([listen, at], *percent, fixed, shadow)?
             }
             Recipe::Command(line) => self.shell(listen, line),
         };
         command.envs(env.iter().copied());
         let mut process = Process::server(Some(self.core), &command)?;
         process.wait_until_it_listens(listen)?;
-        Ok(RunningProxy { process, listen })
+        Ok(RunningProxy { process, listen, admin })
     }
 
     fn nginx(&self, listen: SocketAddr, mirror: bool) -> Result<Command, ProcessError> {
@@ -170,14 +174,14 @@ impl Site {
 
     fn interlock(
         &self,
-        listen: SocketAddr,
+        [listen, admin]: [SocketAddr; 2],
         percent: u8,
         fixed: &str,
         shadow: &str,
     ) -> Result<Command, ProcessError> {
         let config = INTERLOCK_CONFIG
             .replace("@LISTEN@", &listen.to_string())
-            .replace("@ADMIN@", &free_address()?.to_string())
+            .replace("@ADMIN@", &admin.to_string())
             .replace("@UPSTREAM@", &self.upstream.to_string())
             .replace("@PERCENT@", &percent.to_string())
             .replace("@FIXED@", fixed)
