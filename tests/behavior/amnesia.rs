@@ -101,7 +101,7 @@ fn assert_that_others_wait(
         // It has the answer too, and does not write before its window is over.
         take_time(Duration::from_millis(50));
         if sidecar == FirstSidecar::Crashes {
-            // An app that saw the end of its caller would give the update up: it stands still, and goes on in time.
+            // The app stands still as well, and goes on as late as it may.
             first.app.pause();
             first.sidecar.signal("KILL");
         }

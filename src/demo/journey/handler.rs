@@ -1,5 +1,6 @@
 //! What the journey service answers, and the update that races.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,6 +47,8 @@ enum Refusal {
     Store(#[from] StoreError),
     #[error("the stored document is no journey: {0}")]
     BadDocument(#[from] serde_json::Error),
+    #[error("the service is stopping")]
+    Stopping,
 }
 
 impl Refusal {
@@ -56,6 +59,7 @@ impl Refusal {
             }
             Self::BadMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::BadBody => StatusCode::BAD_REQUEST,
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unchanged(ChangeError::LogFull) => StatusCode::INSUFFICIENT_STORAGE,
             Self::Unchanged(ChangeError::BadLog) | Self::Store(_) | Self::BadDocument(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
@@ -96,7 +100,10 @@ struct StatusBody {
 
 impl Handler {
     /// Answers one call; whatever is wrong with it becomes an answer too.
-    pub(super) async fn answer<B: Body>(&self, request: Request<B>) -> Response<Full<Bytes>> {
+    pub(super) async fn answer<B: Body>(
+        self: &Arc<Self>,
+        request: Request<B>,
+    ) -> Response<Full<Bytes>> {
         let (status, json) = match self.serve(request).await {
             Ok(json) => (StatusCode::OK, json),
             Err(refusal) => {
@@ -112,7 +119,7 @@ impl Handler {
         response
     }
 
-    async fn serve<B: Body>(&self, request: Request<B>) -> Result<String, Refusal> {
+    async fn serve<B: Body>(self: &Arc<Self>, request: Request<B>) -> Result<String, Refusal> {
         let resource = Resource::of(request.uri().path()).ok_or(Refusal::NoResource)?;
         match (resource, request.method()) {
             (Resource::Journey { journey }, &Method::GET) => {
@@ -121,7 +128,12 @@ impl Handler {
             (Resource::Status { journey, part }, &Method::PUT) => {
                 let update_id = self.update_id(request.headers());
                 let status = read_status(request.into_body()).await?;
-                self.update(&journey, &part, &status, update_id.as_deref()).await
+                let handler = Arc::clone(self);
+                // As most apps do, it ends what it has begun, whether or not its caller is still there.
+                let update = async move {
+                    handler.update(&journey, &part, &status, update_id.as_deref()).await
+                };
+                tokio::spawn(update).await.map_err(|_| Refusal::Stopping)?
             }
             _ => Err(Refusal::BadMethod),
         }
@@ -173,13 +185,13 @@ mod tests {
     use super::*;
     use crate::demo::journey::DocumentStore;
 
-    async fn handler(update_log: bool) -> Handler {
+    async fn handler(update_log: bool) -> Arc<Handler> {
         let documents = DocumentStore::in_process().open();
         documents.seed(&["J1".to_owned(), "a b".to_owned()]).await.unwrap();
-        Handler { documents, window: Duration::from_millis(10), update_log }
+        Arc::new(Handler { documents, window: Duration::from_millis(10), update_log })
     }
 
-    async fn call(handler: &Handler, method: &str, path: &str, body: &str) -> (u16, String) {
+    async fn call(handler: &Arc<Handler>, method: &str, path: &str, body: &str) -> (u16, String) {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -209,6 +221,21 @@ mod tests {
         assert_eq!(seen["segments"][2]["status"], "Departed");
         assert_eq!(seen["status"], "Active");
         assert_eq!(seen["segments"][2].get("log"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_update_whose_caller_has_left_is_there_afterwards_too() {
+        let handler = handler(false).await;
+        let left = tokio::time::timeout(
+            Duration::from_millis(1),
+            call(&handler, "PUT", "/api/journeys/J1/status", r#"{"status":"Active"}"#),
+        );
+
+        assert!(left.await.is_err());
+        tokio::time::sleep(handler.window).await;
+
+        let (_, journey) = call(&handler, "GET", "/api/journeys/J1", "").await;
+        assert!(journey.contains(r#""status":"Active""#), "{journey}");
     }
 
     #[tokio::test(start_paused = true)]
