@@ -2,13 +2,13 @@
 //!
 //! Keys: `marks`, a hash of a sidecar's id to `UNTIL:WRITTEN:NUMBER`, the first two in microseconds of the store's clock, the
 //! third of its last command; and of an entity its `journal`, a list of entries as JSON, and its `claim`, a string
-//! `OWNER TICKET LOST RECEIPT`. The ticket is the number of the command that made the claim, 0 once it has ended. `LOST` is how
-//! many entries have gone from the front of the journal since, as it was full. The receipt is the last ticket under which the
-//! same owner has settled the entity.
+//! `OWNER TICKET LOST:RECEIPTS`. The ticket is the number of the command that made the claim, 0 once it has ended. `LOST` is how
+//! many entries have gone from the front of the journal since, as it was full. The receipts, `SIDECAR TICKET` of each that has
+//! settled the entity of late, the latest first, say under which ticket that was.
 //!
 //! A command may come twice, and late. It appends, claims and marks only if its number is larger than the last one of its
 //! sidecar. What it settles it settles under the ticket, and once: the claim ends in the same step, and the receipt says so to
-//! whoever comes again.
+//! whoever comes again, also where another sidecar has claimed the entity meanwhile.
 
 use crate::remote::Script;
 use crate::telemetry::labels::StoreOperation;
@@ -61,11 +61,24 @@ local is_new = not last or tonumber(ticket) > tonumber(last)
 local function keys(entity) return KEYS[2 + 2 * entity], KEYS[3 + 2 * entity] end
 local function claimed(claim)
   local text = redis.call('GET', claim) or ''
-  local owner, held, lost, receipt = string.match(text, '^(%S+) (%d+) (%d+) (%d+)$')
-  return owner, held, lost, receipt
+  local owner, held, lost, receipts = string.match(text, '^(%S+) (%d+) (%d+):(.*)$')
+  return owner, held, lost, receipts or ''
 end
-local function claim_is(claim, owner, held, lost, receipt, ...)
-  redis.call('SET', claim, owner .. ' ' .. held .. ' ' .. lost .. ' ' .. receipt, ...)
+local function claim_is(claim, owner, held, lost, receipts, ...)
+  redis.call('SET', claim, owner .. ' ' .. held .. ' ' .. lost .. ':' .. receipts, ...)
+end
+local function has_settled(receipts, ticket)
+  for who, under in string.gmatch(receipts, '(%S+) (%d+)') do
+    if who == me then return under == ticket end
+  end
+  return false
+end
+local function with_mine(receipts, ticket)
+  local all = {me .. ' ' .. ticket}
+  for who, under in string.gmatch(receipts, '(%S+) (%d+)') do
+    if who ~= me and #all < 8 then all[#all + 1] = who .. ' ' .. under end
+  end
+  return table.concat(all, ' ')
 end
 local function push(entity, first, last)
   local journal, claim = keys(entity)
@@ -73,8 +86,8 @@ local function push(entity, first, last)
   if surplus > 0 then
     redis.call('LTRIM', journal, surplus + 1, -1)
     redis.call('LPUSH', journal, 'overflow')
-    local owner, held, lost, receipt = claimed(claim)
-    if owner then claim_is(claim, owner, held, lost + surplus, receipt, 'KEEPTTL') end
+    local owner, held, lost, receipts = claimed(claim)
+    if owner then claim_is(claim, owner, held, lost + surplus, receipts, 'KEEPTTL') end
   end
   for i = first, last do redis.call('RPUSH', journal, ARGV[i]) end
   redis.call('PEXPIRE', journal, kept_ms)
@@ -90,14 +103,14 @@ for n = 1, tonumber(word()) do
   local entity, held_by_me, taken = word(), word(), word()
   local first, last = entries()
   local journal, claim = keys(entity)
-  local owner, held, lost, receipt = claimed(claim)
+  local owner, held, lost, receipts = claimed(claim)
   local mine = owner == me and held == held_by_me
   if mine then
     if taken - lost > 0 then redis.call('LTRIM', journal, taken - lost, -1) end
     if last >= first then push(entity, first, last) end
-    claim_is(claim, me, '0', '0', held, 'PX', silent_ms)
+    claim_is(claim, me, '0', '0', with_mine(receipts, held), 'PX', silent_ms)
   end
-  settled[n] = (mine or (owner == me and receipt == held_by_me)) and 1 or 0
+  settled[n] = (mine or has_settled(receipts, held_by_me)) and 1 or 0
 end
 
 for _ = 1, tonumber(word()) do
@@ -109,7 +122,7 @@ end
 local given = {}
 for n = 1, tonumber(word()) do
   local journal, claim = keys(word())
-  local owner, held, lost, receipt = claimed(claim)
+  local owner, held, lost, receipts = claimed(claim)
   local free = not owner or held == '0'
   if not is_new then
     given[n] = false
@@ -122,7 +135,7 @@ for n = 1, tonumber(word()) do
   else
     if free then
       held, lost = ticket, '0'
-      claim_is(claim, me, ticket, '0', owner == me and receipt or '0', 'PX', claim_ms)
+      claim_is(claim, me, ticket, '0', receipts, 'PX', claim_ms)
     else
       redis.call('PEXPIRE', claim, claim_ms)
     end

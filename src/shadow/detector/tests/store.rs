@@ -47,8 +47,8 @@ struct Journal {
     claim: Option<(String, u64, Instant)>,
     /// How many entries have gone from the front since it was claimed.
     lost: usize,
-    /// Under which claim it was settled last.
-    receipt: Option<(String, Ticket)>,
+    /// Under which claim each sidecar has settled it last.
+    receipts: BTreeMap<String, Ticket>,
 }
 
 impl Store {
@@ -118,9 +118,8 @@ impl Inner {
     fn settle(&mut self, me: &str, settled: &Settled) -> bool {
         let now = clock::now();
         let journal = self.journals.entry(settled.key.clone()).or_default();
-        let by_me = (me.to_owned(), settled.ticket);
         let is_mine = |(by, number, until): &(String, u64, Instant)| {
-            *by == by_me.0 && Ticket::numbered(*number) == by_me.1 && now < *until
+            by == me && Ticket::numbered(*number) == settled.ticket && now < *until
         };
         if journal.claim.as_ref().is_some_and(is_mine) {
             let taken = settled.taken.saturating_sub(journal.lost);
@@ -128,10 +127,9 @@ impl Inner {
             journal.overflowed &= journal.lost > settled.taken;
             journal.entries.extend(settled.keep.iter().cloned());
             journal.claim = None;
-            journal.receipt = Some(by_me);
-            return true;
+            journal.receipts.insert(me.to_owned(), settled.ticket);
         }
-        journal.receipt.as_ref() == Some(&by_me)
+        journal.receipts.get(me) == Some(&settled.ticket)
     }
 
     fn append(&mut self, exchange: &Exchange) {

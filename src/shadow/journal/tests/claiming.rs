@@ -10,6 +10,7 @@ over_every_store! {
     whoever_lost_a_claim_settles_nothing
     what_is_kept_stands_for_what_was_taken
     a_command_that_comes_again_does_nothing_again
+    what_was_settled_stays_so_for_whoever_asks_again_when_another_one_has_it
     a_claim_that_would_last_for_ever_is_cut
     a_claim_that_nobody_made_holds_nobody_up
 }
@@ -122,12 +123,38 @@ async fn a_command_that_comes_again_does_nothing_again(store: &impl Store) {
     let answer = run(&later).await;
     assert_eq!(answer.settled, [true], "the same in another command");
     assert!(answer.claimed[0].as_ref().unwrap().ticket.number == 2);
-    run(&first).await;
+    let answer = run(&first).await;
+    assert_eq!(answer.settled, [true], "though it claimed anew");
 
     assert_eq!(other.marks().await, [("one".to_owned(), 200)], "a late one takes nothing back");
     store.cli(&["DEL", &store.claim()]);
     let left = other.claim(&key("a")).await.unwrap();
     assert_eq!(numbers_of(&left.entries), [3, 3], "as it stood in two that are different");
+}
+
+async fn what_was_settled_stays_so_for_whoever_asks_again_when_another_one_has_it(
+    store: &impl Store,
+) {
+    let (one, other) = (Sidecar::at(store, "one").await, Sidecar::at(store, "other").await);
+    one.append(&key("a"), updates(1..3)).await;
+    let claimed = one.claim(&key("a")).await.unwrap();
+    let settled = vec![settled(&key("a"), &claimed, Vec::new())];
+    let settles = || Exchange { settled: settled.clone(), ..Exchange::default() };
+    assert_eq!(one.exchange(settles()).await.settled, [true]);
+
+    let theirs = other.claim(&key("a")).await.unwrap();
+    assert_eq!(one.exchange(settles()).await.settled, [true], "while it is claimed");
+    let kept = vec![super::settled(&key("a"), &theirs, Vec::new())];
+    other.exchange(Exchange { settled: kept, ..Exchange::default() }).await;
+    assert_eq!(one.exchange(settles()).await.settled, [true], "after it was settled again");
+
+    let mine = one.claim(&key("a")).await.unwrap();
+    assert_eq!(one.exchange(settles()).await.settled, [true], "under a claim of its own");
+    let late = vec![super::settled(&key("a"), &mine, Vec::new())];
+    store.cli(&["DEL", &store.claim()]);
+    other.claim(&key("a")).await.unwrap();
+    let late = Exchange { settled: late, ..Exchange::default() };
+    assert_eq!(one.exchange(late).await.settled, [false], "a claim that has run out");
 }
 
 async fn a_claim_that_would_last_for_ever_is_cut(store: &impl Store) {
