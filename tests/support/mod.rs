@@ -10,6 +10,7 @@ mod collector;
 mod config;
 mod fleet;
 mod headers;
+mod honest;
 mod journey;
 mod load;
 mod metrics;
@@ -40,6 +41,7 @@ pub(crate) use config::{
 };
 pub(crate) use fleet::{Fleet, FleetPlan};
 pub(crate) use headers::Headers;
+pub(crate) use honest::{Attempt, Figures, Knew, LONE_EVERY, Manner, Stage, StagePlan};
 pub(crate) use journey::{JourneyService, Part, SEGMENTS, key_of, store_journey};
 pub(crate) use load::Load;
 pub(crate) use metrics::Metrics;
@@ -60,5 +62,6 @@ pub(crate) use trial::Trial;
 pub(crate) use updates::{Caller, Knowledge, STORE_UNAVAILABLE, Sent, update};
 pub(crate) use upstream::{Exchange, Next, Recorded, Upstream};
 pub(crate) use wait::{
-    DEADLINE, GLANCE, Gate, eventually, in_parallel, stays, stopped, take_time, until,
+    DEADLINE, GLANCE, Gate, eventually, eventually_within, in_parallel, stays, stopped, take_time,
+    until,
 };

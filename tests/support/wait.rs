@@ -12,13 +12,23 @@ const POLL: Duration = Duration::from_millis(10);
 
 /// Waits until `look` finds something. Fails the test at the deadline, naming `what` was waited for.
 #[track_caller]
-pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    eventually_within(DEADLINE, what, look)
+}
+
+/// The same with another deadline, for what is promised later than that.
+#[track_caller]
+pub(crate) fn eventually_within<T>(
+    deadline: Duration,
+    what: &str,
+    mut look: impl FnMut() -> Option<T>,
+) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain for: {what}");
+        assert!(start.elapsed() < deadline, "waited {deadline:?} in vain for: {what}");
         thread::sleep(POLL);
     }
 }
