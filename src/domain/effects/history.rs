@@ -141,7 +141,7 @@ pub struct Finding {
 pub struct Concluded {
     /// The path that it took.
     pub path: Path,
-    /// Whether it was acknowledged, and nothing that may explain its fate is missing.
+    /// Whether it was acknowledged, nothing that may explain its fate is missing, and what was read says something of its field.
     pub verified: bool,
 }
 
@@ -156,6 +156,16 @@ pub enum Said {
     NoBaseline,
     /// The document has no such place, or has it twice.
     NoPlace,
+}
+
+impl Said {
+    /// Whether nothing is known of the field's updates for it.
+    const fn is_no_conclusion(self) -> bool {
+        match self {
+            Self::NoBaseline | Self::NoPlace => true,
+            Self::Lost | Self::Unmanaged => false,
+        }
+    }
 }
 
 impl Read {
@@ -293,9 +303,14 @@ impl History {
         let span = read.span();
         let told = findings.iter().filter(|finding| finding.said != Said::NoPlace);
         let told: BTreeSet<&str> = told.map(|finding| finding.field.as_str()).collect();
+        let open_questions = findings.iter().filter(|finding| finding.said.is_no_conclusion());
+        let unclear: BTreeSet<&str> =
+            open_questions.map(|finding| finding.field.as_str()).collect();
         let mut news = Vec::new();
         for update in &mut self.updates {
-            let verified = update.ending == Ending::Acknowledged && !update.doubtful;
+            let verified = update.ending == Ending::Acknowledged
+                && !update.doubtful
+                && !unclear.contains(update.field.as_str());
             // Once is enough, whatever the next read shows.
             update.doubtful |=
                 told.contains(update.field.as_str()) && update.write().may_precede(&span);

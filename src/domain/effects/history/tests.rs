@@ -323,6 +323,24 @@ fn a_value_that_nobody_here_wrote_is_a_strangers_and_a_place_that_is_not_there_i
 }
 
 #[test]
+fn an_update_is_not_verified_by_a_read_that_says_nothing_of_its_field() {
+    let mut history = History::default();
+    history.extend([
+        Entry::Update(update(1, 0, 5, alone(10), alone(20))),
+        Entry::Update(update(2, 9, 5, alone(10), alone(20))),
+        Entry::Update(update(3, 1, 5, alone(10), alone(20))),
+    ]);
+
+    // Nobody knows what stood in the first field before, there is no tenth, and the second is as it should be.
+    let read = read_of(&[77, 5, 0], alone(30), alone(31));
+    let said: Vec<Said> = history.check(&read).into_iter().map(|finding| finding.said).collect();
+    let verified = conclude(&mut history, read, &open(40)).into_iter().map(|told| told.verified);
+
+    assert_eq!(said, [Said::NoBaseline, Said::NoPlace]);
+    assert_eq!(verified.collect::<Vec<_>>(), [false, false, true]);
+}
+
+#[test]
 fn of_two_at_once_one_is_lost_where_neither_is_there() {
     let mut history = History::default();
     history.extend([Entry::Read(read_of(&[0, 0, 0], alone(1), alone(2)))]);
