@@ -25,6 +25,7 @@ mod detector;
 mod detector_faults;
 mod detector_fleet;
 mod detector_honest;
+mod detector_reads;
 mod divergences;
 mod drain;
 mod failures;
