@@ -1,5 +1,7 @@
 //! An entity under check, over and over: an honest app never raises an alarm, and a racy one is caught exactly.
 
+mod withheld;
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -97,6 +97,15 @@ fn a_value_that_was_seen_replaced_may_not_come_back() {
 }
 
 #[test]
+fn a_read_that_was_made_before_an_update_was_judged_replaces_nothing() {
+    let writes = [acked(1, 10, 20), seen(2, 30, 31)];
+
+    assert_eq!(judge(&writes, &read(40, 41), value(1)), Judgement::Fine);
+    let told = [Write { told: true, ..writes[0] }, writes[1]];
+    assert_eq!(judge(&told, &read(40, 41), value(1)), Judgement::Lost);
+}
+
+#[test]
 fn a_loss_that_was_told_is_not_found_again() {
     let lost = [seen(0, 0, 1), acked(1, 10, 20), seen(0, 50, 60)];
     let told = [seen(0, 0, 1), Write { told: true, ..acked(1, 10, 20) }, seen(0, 50, 60)];
