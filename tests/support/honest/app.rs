@@ -212,7 +212,7 @@ impl Shared {
     fn next_fate(&self) -> Fate {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         let every = self.manner.trouble_every;
-        if every > 0 && call % every == 0 {
+        if every > 0 && call.is_multiple_of(every) {
             let turn = usize::try_from(call / every).unwrap();
             return Fate::TROUBLES[turn % Fate::TROUBLES.len()];
         }

@@ -41,11 +41,6 @@ pub(crate) struct Attempt {
     pub(crate) knew: Knew,
 }
 
-/// How many of these were acknowledged.
-pub(crate) fn acknowledged(attempts: &[Attempt]) -> usize {
-    attempts.iter().filter(|attempt| attempt.knew == Knew::Acknowledged).count()
-}
-
 /// How they call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Callers {
@@ -124,7 +119,7 @@ impl Callers {
     /// One in 16 of all updates goes to one document, so that several are under way at once on each of its fields: more of them, and
     /// its journal would be full between two checks.
     fn place(self, number: usize, caller: &mut Caller) -> (String, String) {
-        if number % LONE_EVERY == 0 {
+        if number.is_multiple_of(LONE_EVERY) {
             let lone = self.first_lone + number / LONE_EVERY;
             return (document_name(lone % self.documents), lone_field(lone));
         }
