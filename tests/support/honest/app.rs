@@ -202,7 +202,8 @@ impl Shared {
         }
         match fate {
             Fate::SlowAfter => take_time(SLOW),
-            Fate::BrokenBefore | Fate::BrokenAfter => return None,
+            // One whose caller should have left: where it has not, it must not hear that all is well.
+            Fate::NeverLands | Fate::BrokenBefore | Fate::BrokenAfter => return None,
             Fate::ErrorBefore | Fate::ErrorAfter => return Some((500, "no".to_owned())),
             _ => {}
         }
