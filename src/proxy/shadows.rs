@@ -9,7 +9,6 @@ use super::memory::BodyMemory;
 use super::worker::Shared;
 use crate::config::{FixedConfig, FlagConfig, ShadowConfig};
 use crate::domain::flag::Path;
-use crate::paths::mirror::Mirrored;
 use crate::shadow::{Crowd, Judge, Lane};
 use crate::telemetry::{FlagIndex, Telemetry};
 
@@ -27,7 +26,7 @@ pub(crate) struct Shadows {
     /// The longest body that is held, in bytes.
     pub(crate) limit: usize,
     /// Where they run.
-    pub(crate) lane: Rc<Lane<Mirrored>>,
+    pub(crate) lane: Rc<Lane>,
     pub(crate) memory: Rc<BodyMemory>,
     /// Tells whether updates overlapped.
     pub(crate) crowd: Crowd,

@@ -10,25 +10,25 @@ use crate::clock::{self, Instant};
 use crate::telemetry::labels::ShadowSkip;
 
 /// Something that runs beside.
-pub(crate) trait Job: 'static {
+pub(crate) trait Job {
     /// When it is too late to begin.
     fn deadline(&self) -> Instant;
-    /// Does it.
-    fn run(self: Box<Self>) -> impl Future<Output = ()>;
+    /// Begins it, as a task of its own that takes the place along and [holds](Place::hold) it until the end.
+    fn start(self: Box<Self>, place: Place);
     /// It will not be done.
     fn skip(self: Box<Self>, why: ShadowSkip);
 }
 
 /// Jobs that run and jobs that wait.
-pub(crate) struct Lane<J> {
+pub(crate) struct Lane {
     most_running: usize,
     most_waiting: usize,
     running: Cell<usize>,
-    waiting: RefCell<VecDeque<Box<J>>>,
+    waiting: RefCell<VecDeque<Box<dyn Job>>>,
     closed: Cell<bool>,
 }
 
-impl<J: Job> Lane<J> {
+impl Lane {
     pub(crate) fn new(most_running: usize, most_waiting: usize) -> Rc<Self> {
         Rc::new(Self {
             most_running,
@@ -40,14 +40,12 @@ impl<J: Job> Lane<J> {
     }
 
     /// Runs a job as a task of its own, now or when its turn comes, or skips it.
-    pub(crate) fn admit(self: &Rc<Self>, job: Box<J>) {
+    pub(crate) fn admit(self: &Rc<Self>, job: Box<dyn Job>) {
         if self.closed.get() {
             return job.skip(ShadowSkip::Draining);
         }
         if self.running.get() < self.most_running {
-            let place = Place::take(self);
-            tokio::task::spawn_local(place.run(job));
-            return;
+            return job.start(Place::take(self));
         }
         self.skip_late();
         if self.waiting.borrow().len() >= self.most_waiting {
@@ -83,7 +81,7 @@ impl<J: Job> Lane<J> {
         }
     }
 
-    fn next(&self) -> Option<Box<J>> {
+    fn next(&self) -> Option<Box<dyn Job>> {
         loop {
             let job = self.waiting.borrow_mut().pop_front()?;
             if job.deadline() > clock::now() {
@@ -95,24 +93,24 @@ impl<J: Job> Lane<J> {
 }
 
 /// A place among those that run; given up on drop.
-struct Place<J: Job>(Rc<Lane<J>>);
+pub(crate) struct Place(Rc<Lane>);
 
-impl<J: Job> Place<J> {
-    fn take(lane: &Rc<Lane<J>>) -> Self {
+impl Place {
+    fn take(lane: &Rc<Lane>) -> Self {
         lane.running.set(lane.running.get() + 1);
         Self(Rc::clone(lane))
     }
 
-    async fn run(self, first: Box<J>) {
-        let mut next = Some(first);
-        while let Some(job) = next {
-            job.run().await;
-            next = self.0.next();
+    /// Runs a job to its end and hands the place on.
+    pub(crate) async fn hold(self, job: impl Future<Output = ()>) {
+        job.await;
+        if let Some(next) = self.0.next() {
+            next.start(self);
         }
     }
 }
 
-impl<J: Job> Drop for Place<J> {
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.running.set(self.0.running.get() - 1);
     }
@@ -129,7 +127,7 @@ mod tests {
 
     /// What became of jobs, in order; jobs end when they get a permit.
     struct World {
-        lane: Rc<Lane<Numbered>>,
+        lane: Rc<Lane>,
         told: RefCell<Vec<(u32, Option<ShadowSkip>)>>,
         ends: Semaphore,
         started: Cell<u32>,
@@ -142,10 +140,12 @@ mod tests {
             self.1
         }
 
-        async fn run(self: Box<Self>) {
-            self.2.started.set(self.2.started.get() + 1);
-            self.2.ends.acquire().await.unwrap().forget();
-            self.2.told.borrow_mut().push((self.0, None));
+        fn start(self: Box<Self>, place: Place) {
+            tokio::task::spawn_local(place.hold(async move {
+                self.2.started.set(self.2.started.get() + 1);
+                self.2.ends.acquire().await.unwrap().forget();
+                self.2.told.borrow_mut().push((self.0, None));
+            }));
         }
 
         fn skip(self: Box<Self>, why: ShadowSkip) {

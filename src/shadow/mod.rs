@@ -19,5 +19,5 @@ mod sights;
 pub(crate) use crowd::{Crowd, CrowdGuard, CrowdTable, Window};
 pub(crate) use journal::{FleetJournal, JournalClerk, JournalRequests};
 pub(crate) use judge::{Captured, Case, Comparer, Finding, Judge, Subject, WORTH_SHARING};
-pub(crate) use lane::{Job, Lane};
+pub(crate) use lane::{Job, Lane, Place};
 pub(crate) use records::Records;

@@ -18,7 +18,7 @@ use crate::proxy::body::RequestBody;
 use crate::proxy::call::Told;
 use crate::proxy::candidate::{Call, CandidateError};
 use crate::proxy::tap::{Capture, CaptureError, Tap};
-use crate::shadow::{Captured, Case, Finding, Job, Subject, Window};
+use crate::shadow::{Captured, Case, Finding, Job, Place, Subject, Window};
 use crate::telemetry::GaugeGuard;
 use crate::telemetry::events::{Compared, ShadowSkipped};
 use crate::telemetry::labels::{LabelValue, ShadowSkip, UpstreamError};
@@ -197,8 +197,8 @@ impl Job for Mirrored {
         self.deadline
     }
 
-    async fn run(self: Box<Self>) {
-        self.trial().await;
+    fn start(self: Box<Self>, place: Place) {
+        tokio::task::spawn_local(place.hold(self.trial()));
     }
 
     fn skip(mut self: Box<Self>, why: ShadowSkip) {
