@@ -1,0 +1,184 @@
+//! Alerting rules, held against the metric catalogue, their runbooks, their tests and the page that lists them.
+
+use std::collections::BTreeSet;
+
+use crate::catalogue::Catalogue;
+use crate::files::{self, Rule};
+use crate::promql;
+
+/// What stands before the path of a runbook: `docs/monitoring.md` says how to replace it.
+const RUNBOOKS: &str = "https://interlock.example/";
+/// What stands before the path of a dashboard.
+const DASHBOARDS: &str = "https://grafana.example/d/";
+/// How the four parts of a runbook's entry begin; what to do may stand in a table instead.
+const PARTS: &[&str] = &["**Means.**", "**How bad.**", "**Look at.**"];
+const DEEDS: &[&str] = &["**Do.**", "| do |"];
+
+/// A heading of a page and what stands under it.
+struct Section {
+    anchor: String,
+    text: String,
+}
+
+/// The sections of a page, with the anchors that a renderer of Markdown gives them.
+fn sections(page: &str) -> Vec<Section> {
+    let section = |part: &str| {
+        let heading = part.lines().next().unwrap_or_default().to_lowercase();
+        let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+        let anchor = heading.chars().filter(kept).collect::<String>().replace(' ', "-");
+        Section { anchor, text: part.to_owned() }
+    };
+    page.split("\n## ").skip(1).map(section).collect()
+}
+
+/// The entry of the runbook that an alert links to. Fails the test where there is none.
+#[track_caller]
+fn runbook_of(alert: &str, rule: &Rule) -> Section {
+    let url = &rule.annotations["runbook_url"];
+    let place = url.strip_prefix(RUNBOOKS).unwrap_or_else(|| panic!("{alert}: {url}"));
+    let (page, anchor) = place.split_once('#').unwrap_or_else(|| panic!("{alert}: {url}"));
+    assert!(page.starts_with("docs/runbooks/"), "{alert}: {url}");
+    let mut sections = sections(&files::text(page)).into_iter();
+    sections
+        .find(|section| section.anchor == anchor)
+        .unwrap_or_else(|| panic!("{alert}: {page} has no heading with the anchor #{anchor}"))
+}
+
+/// The queries in a page's code blocks, each a line.
+fn queries(page: &str) -> Vec<String> {
+    let blocks = page.split("```promql\n").skip(1);
+    let lines = blocks.flat_map(|block| block.split("```").next().unwrap_or_default().lines());
+    let query = |line: &str| line.split(" #").next().unwrap_or_default().trim().to_owned();
+    lines.map(query).filter(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn rules_and_runbooks_ask_only_for_what_there_is() {
+    let rules = files::rules();
+    let catalogue = Catalogue::with(&rules);
+
+    let of_rules = rules.iter().map(|(file, rule)| (file.clone(), rule.expr.clone()));
+    let mut asked: Vec<_> = of_rules.collect();
+    let mut pages = files::list("docs/runbooks", ".md");
+    pages.push("docs/monitoring.md".to_owned());
+    for page in pages {
+        asked.extend(queries(&files::text(&page)).into_iter().map(|query| (page.clone(), query)));
+    }
+
+    assert!(asked.len() > 100, "{} queries were found", asked.len());
+    for (file, query) in asked {
+        assert_eq!(catalogue.faults(&query), Vec::<String>::new(), "{file}: {query}");
+    }
+}
+
+#[test]
+fn what_is_recorded_is_used() {
+    let rules = files::rules();
+    let mut used: BTreeSet<String> = BTreeSet::new();
+    for (_, rule) in rules.iter().filter(|(_, rule)| rule.alert.is_some()) {
+        used.extend(promql::read(&rule.expr).selectors.into_iter().map(|selector| selector.name));
+    }
+
+    for (file, rule) in &rules {
+        let Some(name) = &rule.record else { continue };
+        assert!(used.contains(name), "{file}: no alert uses {name}");
+        let levels: Vec<_> = name.split(':').collect();
+        assert_eq!(levels.len(), 3, "{name} is no level:metric:operation");
+    }
+}
+
+#[test]
+fn an_alert_says_what_is_wrong_how_bad_it_is_and_where_to_look() {
+    let uids: Vec<_> = files::dashboards().into_iter().map(|(_, d)| d["uid"].clone()).collect();
+    for (alert, rule) in files::alerts() {
+        assert!(alert.starts_with("Interlock"), "{alert}");
+        let severity = rule.labels.get("severity").map_or("none", String::as_str);
+        assert!(["critical", "warning", "info"].contains(&severity), "{alert}: {severity}");
+        let mut said: Vec<_> = rule.annotations.keys().map(String::as_str).collect();
+        said.sort_unstable();
+        assert_eq!(said, ["dashboard_url", "description", "runbook_url", "summary"], "{alert}");
+        // One notification stands for a group of alerts, so what differs between them has no place in it.
+        assert!(!rule.annotations["summary"].contains("{{"), "{alert}");
+        let grouping = promql::read(&rule.expr).grouping;
+        let asked = rule.annotations["description"].split("$labels.").skip(1);
+        for label in asked.map(|rest| rest.split([' ', '}']).next().unwrap_or_default()) {
+            let recorded = rule.expr.contains("flag:") || rule.expr.contains("_path:");
+            let has = recorded || grouping.iter().any(|known| known == label);
+            assert!(has, "{alert}: nothing gives it a label {label}");
+        }
+        let url = &rule.annotations["dashboard_url"];
+        let uid = url.strip_prefix(DASHBOARDS).and_then(|rest| rest.split('?').next());
+        assert!(uids.iter().any(|known| known.as_str() == uid), "{alert}: {url}");
+    }
+}
+
+#[test]
+fn every_alert_has_an_entry_in_a_runbook_that_is_whole() {
+    for (alert, rule) in files::alerts() {
+        let entry = runbook_of(&alert, &rule);
+
+        let severity = &rule.labels["severity"];
+        assert!(
+            entry.text.contains(&format!("`{alert}`")),
+            "{alert}: {} does not name it",
+            entry.anchor
+        );
+        let alerting = entry.text.split("\n**Means.**").next().unwrap_or_default();
+        assert!(alerting.contains("**Alert.**"), "{alert}: {}", entry.anchor);
+        assert!(alerting.contains(severity), "{alert}: {} does not say {severity}", entry.anchor);
+        for part in PARTS {
+            assert!(entry.text.contains(part), "{alert}: {} has no {part}", entry.anchor);
+        }
+        assert!(DEEDS.iter().any(|deed| entry.text.contains(deed)), "{alert}: what to do?");
+    }
+}
+
+#[test]
+fn every_rule_has_a_case_in_which_it_fires_and_its_alert_one_in_which_it_is_quiet() {
+    let cases = files::cases();
+    let expected: Vec<_> = cases.iter().flat_map(|case| &case.alert_rule_test).collect();
+    for (alert, rule) in files::alerts() {
+        let mine = || expected.iter().filter(|expectation| expectation.alertname == alert);
+        let is_its = |labels: &std::collections::BTreeMap<String, String>| {
+            rule.labels.iter().all(|(label, value)| labels.get(label) == Some(value))
+        };
+
+        let fires = mine().flat_map(|e| &e.exp_alerts).any(|fired| is_its(&fired.exp_labels));
+        assert!(fires, "{alert} {:?}: no case of tests/alerts sees it fire", rule.labels);
+        // Not only before or after it fired: what comes close to it and is something else.
+        let quiet = |case: &&files::Case| {
+            let mut mine = case.alert_rule_test.iter().filter(|e| e.alertname == alert).peekable();
+            mine.peek().is_some() && mine.all(|expectation| expectation.exp_alerts.is_empty())
+        };
+        let quiet = cases.iter().find(quiet);
+        assert!(quiet.is_some(), "{alert}: no case of tests/alerts sees it quiet throughout");
+    }
+    for case in &cases {
+        for expectation in &case.alert_rule_test {
+            let known = files::alerts().iter().any(|(alert, _)| *alert == expectation.alertname);
+            assert!(known, "{}: there is no {}", case.name, expectation.alertname);
+        }
+    }
+}
+
+#[test]
+fn the_page_lists_every_alert_with_its_severity_and_no_other() {
+    let page = files::text("docs/monitoring.md");
+    let row = |line: &str| {
+        let mut cells = line.split('|').map(str::trim).skip(1);
+        let alert = cells.next()?.strip_prefix("`Interlock")?.strip_suffix('`')?.to_owned();
+        Some((format!("Interlock{alert}"), cells.next()?.to_owned()))
+    };
+    let listed: BTreeSet<_> = page.lines().filter_map(row).collect();
+
+    let severity = |alert: &str| {
+        let of =
+            |(name, rule): (String, Rule)| (name == alert).then(|| rule.labels["severity"].clone());
+        let mut severities: Vec<_> = files::alerts().into_iter().filter_map(of).collect();
+        severities.dedup();
+        severities.join(", ")
+    };
+    let expected: BTreeSet<_> =
+        files::alerts().into_iter().map(|(alert, _)| (alert.clone(), severity(&alert))).collect();
+    assert_eq!(listed, expected);
+}
