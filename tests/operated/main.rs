@@ -19,6 +19,7 @@
 )]
 mod support;
 
+mod alerting;
 mod alerts;
 mod catalogue;
 mod dashboards;
@@ -26,3 +27,5 @@ mod files;
 mod panels;
 mod promql;
 mod promtool;
+mod queried;
+mod stack;

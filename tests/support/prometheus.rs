@@ -1,7 +1,6 @@
 //! A real Prometheus that scrapes sidecars.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
@@ -24,7 +23,6 @@ impl Prometheus {
     /// One that scrapes these sidecars every 200 ms.
     #[track_caller]
     pub(crate) fn scraping<'s>(sidecars: impl IntoIterator<Item = &'s Sidecar>) -> Self {
-        let (port, data) = (ReservedPort::new(), TempDir::new());
         let mut config = String::from(
             "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\nscrape_configs:\n\
              - job_name: interlock\n  static_configs:\n  - targets: [",
@@ -34,8 +32,14 @@ impl Prometheus {
             write!(config, "'{address}', ").unwrap();
         }
         config.push_str("]\n");
-        let file = data.file("prometheus.yml");
-        fs::write(&file, config).unwrap();
+        Self::configured(&config)
+    }
+
+    /// One with this configuration.
+    #[track_caller]
+    pub(crate) fn configured(config: &str) -> Self {
+        let (port, data) = (ReservedPort::new(), TempDir::new());
+        let file = data.write("prometheus.yml", config);
         let mut command = Command::new("prometheus");
         command
             .arg(format!("--config.file={}", file.display()))
@@ -54,14 +58,26 @@ impl Prometheus {
     /// The values of an instant query, each with its labels.
     #[track_caller]
     pub(crate) fn query(&self, query: &str) -> Vec<(Value, f64)> {
-        let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let mut client = Raw::connect(self.port.address());
-        client.send(&get(&format!("/api/v1/query?query={encoded}")));
-        let answer = client.response().json();
-        assert_eq!(answer["status"], "success", "{query}: {answer}");
-        let series = answer["data"]["result"].as_array().cloned().unwrap_or_default();
+        let data = self.api("query", &[("query", query)]);
+        let series = data["result"].as_array().cloned().unwrap_or_default();
         let value = |series: &Value| series["value"][1].as_str().unwrap().parse().unwrap();
         series.iter().map(|series| (series["metric"].clone(), value(series))).collect()
+    }
+
+    /// What a call of its API gives.
+    #[track_caller]
+    pub(crate) fn api(&self, call: &str, parameters: &[(&str, &str)]) -> Value {
+        let encoded =
+            |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+        let parameters: Vec<_> = parameters
+            .iter()
+            .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
+            .collect();
+        let mut client = Raw::connect(self.port.address());
+        client.send(&get(&format!("/api/v1/{call}?{}", parameters.join("&"))));
+        let answer = client.response().json();
+        assert_eq!(answer["status"], "success", "{call} {parameters:?}: {answer}");
+        answer["data"].clone()
     }
 
     /// Waits until a query's only series has a value.
