@@ -164,9 +164,15 @@ fn assert_flip_is_marked(incident: &Incident, file: &str, dashboard: &Value) {
     assert!((incident.began..=now()).contains(&at), "{file}: flipped at {at}");
 }
 
-/// None of the rules fails on real series, and those without a delay see what happened.
+/// What is recorded has data, no rule fails on real series, and alerts without a delay see what happened.
 #[track_caller]
 fn assert_rules_are_well(incident: &Incident) {
+    for (_, rule) in files::rules() {
+        let Some(name) = rule.record else { continue };
+        let labels = rule.labels.iter().map(|(label, value)| format!("{label}=\"{value}\""));
+        let series = format!("{name}{{{}}}", labels.collect::<Vec<_>>().join(","));
+        until(&format!("{series} to be recorded"), || !incident.query(&series).is_empty());
+    }
     for alert in ["InterlockLostUpdatesOnLegacyPath", "InterlockExposedUpdates"] {
         let firing = format!("count(ALERTS{{alertname=\"{alert}\",alertstate=\"firing\"}})");
         incident.prometheus.wait_for(&firing, 1.0);
