@@ -74,6 +74,9 @@ impl Incident {
         let exposed = fleet.update(CUT_OFF, &fleet.journeys[0], Part::Segment(1), "exposed");
         assert_eq!(exposed.status(), Some(200));
         self.fleet.stands[APPLESS].app.kill();
+        // A call on a connection that is about to break would be another fault.
+        let open = "interlock_upstream_connections";
+        self.fleet.sidecar(APPLESS).wait_for_metric(open, &[("upstream", "legacy")], 0.0);
         let refused = self.fleet.update(APPLESS, "F2", Part::Segment(1), "nobody is there");
         assert_eq!(refused.status(), Some(503));
         self
