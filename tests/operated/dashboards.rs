@@ -97,6 +97,11 @@ fn queries_ask_only_for_what_there_is_and_heed_the_variables() {
         let names: Vec<_> =
             variables(&dashboard).into_iter().map(|variable| variable.name).collect();
         assert_eq!(names, ["datasource", "namespace", "app", "flag", "admin", "traces"], "{file}");
+        for variable in dashboard["templating"]["list"].as_array().unwrap() {
+            let is_open = variable["includeAll"] == true && variable["allValue"] == ".*";
+            // A scrape that sets no such label leaves it empty, which only this value takes in.
+            assert!(variable["type"] != "query" || is_open, "{file}: {variable}");
+        }
         let flips = &dashboard["annotations"]["list"][0];
         assert_eq!(flips["useValueForTime"], true, "{file}: flips stand where they were made");
         let marked = flips["expr"].as_str().unwrap().to_owned();

@@ -46,8 +46,6 @@ pub(crate) struct Rule {
 /// One case of `promtool test rules`.
 #[derive(Deserialize)]
 pub(crate) struct Case {
-    /// What it is about.
-    pub(crate) name: String,
     /// What is to fire, or not, when.
     #[serde(default)]
     pub(crate) alert_rule_test: Vec<Expectation>,

@@ -16,6 +16,11 @@ const CUT_OFF: usize = 2;
 /// The sidecar whose app dies.
 const APPLESS: usize = 1;
 
+/// The namespace, the app and the flag that the fleet is scraped as.
+const CHOSEN: [&str; 3] = [NAMESPACE, APP, JOURNEYS];
+/// What stands for "All", with which a dashboard opens.
+const ALL: [&str; 3] = [".*"; 3];
+
 /// A fleet that is told to do what goes wrong elsewhere, and a Prometheus that saw it all.
 struct Incident {
     fleet: Fleet,
@@ -82,21 +87,29 @@ impl Incident {
         self
     }
 
-    /// A query of a dashboard with these values for its variables.
-    fn query(&self, query: &str) -> Vec<(Value, f64)> {
-        let query = [
+    /// What a query of a dashboard gives with these values for the namespace, the app and the flag.
+    #[track_caller]
+    fn query_with(&self, query: &str, chosen: [&str; 3]) -> Vec<(Value, f64)> {
+        let [namespace, app, flag] = chosen;
+        let values = [
             ("$__rate_interval", "1m"),
             ("$__range", "5m"),
-            ("$namespace", NAMESPACE),
-            ("$app", APP),
-            ("$flag", JOURNEYS),
-        ]
-        .iter()
-        .fold(query.to_owned(), |query, (name, value)| query.replace(name, value));
+            ("$namespace", namespace),
+            ("$app", app),
+            ("$flag", flag),
+        ];
+        let set = |query: String, (name, value): &(&str, &str)| query.replace(name, value);
+        let query = values.iter().fold(query.to_owned(), set);
         assert!(!query.contains('$'), "{query} has a variable that nobody sets");
         let mut found = self.prometheus.query(&query);
         found.retain(|(_, value)| !value.is_nan());
         found
+    }
+
+    /// The same for what the fleet is scraped as.
+    #[track_caller]
+    fn query(&self, query: &str) -> Vec<(Value, f64)> {
+        self.query_with(query, CHOSEN)
     }
 
     /// The highest value that a panel of a dashboard shows for series with this label.
@@ -126,7 +139,9 @@ fn every_panel_returns_data_of_a_real_run_and_the_faults_are_in_it() {
         for panel in panels(&dashboard) {
             for query in &panel.queries {
                 let place = format!("{file}: {}: {query} to return data", panel.title);
-                until(&place, || !incident.query(query).is_empty());
+                for chosen in [CHOSEN, ALL] {
+                    until(&place, || !incident.query_with(query, chosen).is_empty());
+                }
             }
         }
         for (series, label) in variables(&dashboard).into_iter().filter_map(|v| v.label_values) {
