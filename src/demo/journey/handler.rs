@@ -20,6 +20,9 @@ const MAX_STATUS: usize = 256;
 /// The request header that carries an update's id for the update log.
 const UPDATE_ID: &str = "x-update-id";
 
+/// The header that says that no effect is wanted: the service promises what `shadow.mode = "dry_run"` asks for.
+const SHADOW: &str = "interlock-shadow";
+
 /// The service's parts that an answer needs.
 #[derive(Debug)]
 pub(super) struct Handler {
@@ -93,6 +96,16 @@ impl Resource {
     }
 }
 
+/// An update of a status.
+struct Update {
+    journey: String,
+    part: Part,
+    status: String,
+    id: Option<String>,
+    /// Nothing is to be written.
+    is_shadow: bool,
+}
+
 #[derive(Deserialize)]
 struct StatusBody {
     status: String,
@@ -126,13 +139,13 @@ impl Handler {
                 Ok(document::to_client_json(&self.read(&journey).await?)?)
             }
             (Resource::Status { journey, part }, &Method::PUT) => {
-                let update_id = self.update_id(request.headers());
+                let id = self.update_id(request.headers());
+                let is_shadow = request.headers().contains_key(SHADOW);
                 let status = read_status(request.into_body()).await?;
-                let handler = Arc::clone(self);
+                let (handler, update) =
+                    (Arc::clone(self), Update { journey, part, status, id, is_shadow });
                 // As most apps do, it ends what it has begun, whether or not its caller is still there.
-                let update = async move {
-                    handler.update(&journey, &part, &status, update_id.as_deref()).await
-                };
+                let update = async move { handler.update(&update).await };
                 tokio::spawn(update).await.map_err(|_| Refusal::Stopping)?
             }
             _ => Err(Refusal::BadMethod),
@@ -140,17 +153,14 @@ impl Handler {
     }
 
     /// The bug: nothing keeps another update out between the read and the write.
-    async fn update(
-        &self,
-        journey: &str,
-        part: &Part,
-        status: &str,
-        update_id: Option<&str>,
-    ) -> Result<String, Refusal> {
+    async fn update(&self, update: &Update) -> Result<String, Refusal> {
+        let Update { journey, part, status, id, is_shadow } = update;
         let mut document: Journey = serde_json::from_str(&self.read(journey).await?)?;
         tokio::time::sleep(self.window).await;
-        document.set_status(part, status, update_id)?;
-        self.documents.set(&document::key(journey), serde_json::to_string(&document)?).await?;
+        document.set_status(part, status, id.as_deref())?;
+        if !is_shadow {
+            self.documents.set(&document::key(journey), serde_json::to_string(&document)?).await?;
+        }
         let segment = match part {
             Part::Journey => None,
             Part::Segment(id) => Some(id),
@@ -236,6 +246,18 @@ mod tests {
 
         let (_, journey) = call(&handler, "GET", "/api/journeys/J1", "").await;
         assert!(journey.contains(r#""status":"Active""#), "{journey}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shadow_is_answered_and_writes_nothing() {
+        let handler = handler(false).await;
+        let shadow = Request::put("/api/journeys/J1/status").header("Interlock-Shadow", "1");
+        let shadow = shadow.body(Full::new(Bytes::from(r#"{"status":"Active"}"#))).unwrap();
+
+        assert_eq!(handler.answer(shadow).await.status(), StatusCode::OK);
+
+        let (_, journey) = call(&handler, "GET", "/api/journeys/J1", "").await;
+        assert!(!journey.contains(r#""status":"Active""#), "{journey}");
     }
 
     #[tokio::test(start_paused = true)]
