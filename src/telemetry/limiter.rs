@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::labels::{
-    ClientError, Exposure, FlagsError, LabelValue, LeaseRefusal, SpanDrop, UpstreamError,
+    ClientError, Exposure, FlagsError, Inconclusive, LabelValue, LeaseRefusal, SpanDrop,
+    UpstreamError,
 };
 use crate::domain::divergence::Cause;
 use crate::domain::flag::Path;
@@ -22,6 +23,7 @@ pub(super) enum Fault {
     Divergence(Cause),
     Candidate(UpstreamError),
     Spans(SpanDrop),
+    Inconclusive(Inconclusive),
     Store,
     Panic,
 }
@@ -40,6 +42,7 @@ impl Fault {
             Self::Divergence(_) => "mismatch",
             Self::Candidate(_) => "candidate_failed",
             Self::Spans(_) => "spans_dropped",
+            Self::Inconclusive(_) => "verify_inconclusive",
             Self::Store => "store_fault",
             Self::Panic => "worker_panicked",
         }
@@ -56,6 +59,7 @@ impl Fault {
             Self::Divergence(cause) => cause.as_str(),
             Self::Candidate(error) => error.word(),
             Self::Spans(drop) => drop.word(),
+            Self::Inconclusive(reason) => reason.word(),
             Self::Store | Self::Panic => "",
         }
     }
@@ -72,6 +76,7 @@ impl Fault {
             .chain(Cause::ALL.into_iter().map(Self::Divergence))
             .chain(UpstreamError::VALUES.iter().copied().map(Self::Candidate))
             .chain(SpanDrop::VALUES.iter().copied().map(Self::Spans))
+            .chain(Inconclusive::VALUES.iter().copied().map(Self::Inconclusive))
             .chain([Self::Store, Self::Panic])
             .collect()
     }

@@ -120,7 +120,9 @@ impl Mirrored {
                     shadows.judge.matched(shadows.flag);
                 }
                 let (flag, verdict) = (shadows.flag, Verdict::Matched);
-                return Compared { flag, verdict, cause: None, contended }.emit(&shadows.telemetry);
+                let (entity, pointer) = (&*self.entity, "");
+                let told = Compared { flag, verdict, cause: None, contended, entity, pointer };
+                return told.emit(&shadows.telemetry);
             }
             Ok(Ok(candidate)) => {
                 Finding::Answers { control: served.answer.into_answer(), candidate }

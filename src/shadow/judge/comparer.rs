@@ -115,7 +115,9 @@ impl Comparer {
         }
         let cause = comparison.cause.map(|cause| explained(cause, subject.contended));
         let Subject { flag, contended, .. } = subject;
-        Compared { flag, verdict: comparison.verdict, cause, contended }.emit(&self.telemetry);
+        let (verdict, first) = (comparison.verdict, comparison.differences.first());
+        let (entity, pointer) = (&*subject.entity, first.map_or("", |it| &*it.pointer));
+        Compared { flag, verdict, cause, contended, entity, pointer }.emit(&self.telemetry);
         if let Some(cause) = cause {
             let compared = spans::record(&self.telemetry, &terms.flag, &subject, cause, begun);
             let traces = [subject.trace, subject.shadow, compared];

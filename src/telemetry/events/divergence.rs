@@ -111,6 +111,26 @@ impl VerifyInconclusive {
     pub fn emit(self, telemetry: &Telemetry) {
         let place = [self.flag.get(), self.reason.index()];
         telemetry.series().verify_inconclusive.at(place).increment(1);
+        // What is configured wrong shows in these, and lasts.
+        let advice = match self.reason {
+            Inconclusive::ReadFailed => {
+                "verify.read does not answer with a JSON document: see whether it wants credentials"
+            }
+            Inconclusive::NoPlace => {
+                "the document of verify.read has no such place as a route's effect names, or has it twice"
+            }
+            _ => return,
+        };
+        telemetry.fault(Fault::Inconclusive(self.reason), || {
+            tracing::warn!(
+                target: TARGET,
+                event = "verify_inconclusive",
+                flag = telemetry.flag_name(self.flag),
+                reason = self.reason.word(),
+                advice,
+                "whether updates are lost can't be told"
+            );
+        });
     }
 }
 
@@ -165,7 +185,7 @@ impl DetectorChanged {
 
 /// A candidate's answer was compared with the control's.
 #[derive(Clone, Copy, Debug)]
-pub struct Compared {
+pub struct Compared<'a> {
     /// The flag.
     pub flag: FlagIndex,
     /// What it came to.
@@ -174,9 +194,13 @@ pub struct Compared {
     pub cause: Option<Cause>,
     /// Whether another update of the entity was in flight meanwhile.
     pub contended: bool,
+    /// The entity.
+    pub entity: &'a str,
+    /// The first place that differs; empty where there is none.
+    pub pointer: &'a str,
 }
 
-impl Compared {
+impl Compared<'_> {
     /// Tells of it.
     pub fn emit(self, telemetry: &Telemetry) {
         let (flag, series) = (self.flag.get(), telemetry.series());
@@ -193,6 +217,8 @@ impl Compared {
                 flag = telemetry.flag_name(self.flag),
                 cause = cause.as_str(),
                 contended = self.contended,
+                entity = self.entity,
+                pointer = self.pointer,
                 "a candidate's answer differs from the control's"
             );
         });
