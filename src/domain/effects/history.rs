@@ -3,6 +3,8 @@
 //! An update whose value stands stays in it after it was verified for as long as another one, in flight beside it, could still
 //! undo it.
 
+mod concluding;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,7 @@ use super::register::{Judgement, Known, ReadSpan, Write, judge};
 use super::snapshot::{Fields, Seen};
 use super::stamp::Stamp;
 use crate::domain::flag::Path;
+pub use concluding::{Concluded, Conclusion};
 
 /// The most earlier reads that are kept of an entity: the last one is its baseline, those before it know older values.
 const MAX_READS: usize = 4;
@@ -134,15 +137,6 @@ pub struct Finding {
     /// Of a loss: the acknowledged updates of which one is lost, the one that ended last at the end. More than one only where
     /// they were made at once, so that one of them would have overwritten the others.
     pub updates: Vec<UpdateId>,
-}
-
-/// An update about which a first conclusion was reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Concluded {
-    /// The path that it took.
-    pub path: Path,
-    /// Whether it was acknowledged, nothing that may explain its fate is missing, and what was read says something of its field.
-    pub verified: bool,
 }
 
 /// What a read says of one field that should not be so.
@@ -294,70 +288,6 @@ impl History {
             return None;
         }
         Some(Finding { field: field.to_owned(), said, updates })
-    }
-
-    /// Takes in what a read said, as [`Self::check`] found it: it is the new baseline, and what it settled for good is forgotten. `open`
-    /// is a moment before which every update that was sent has ended and is in. Gives the updates about which this is the
-    /// first conclusion.
-    pub fn conclude(&mut self, read: Read, findings: &[Finding], open: &Stamp) -> Vec<Concluded> {
-        let span = read.span();
-        let told = findings.iter().filter(|finding| finding.said != Said::NoPlace);
-        let told: BTreeSet<&str> = told.map(|finding| finding.field.as_str()).collect();
-        let open_questions = findings.iter().filter(|finding| finding.said.is_no_conclusion());
-        let unclear: BTreeSet<&str> =
-            open_questions.map(|finding| finding.field.as_str()).collect();
-        let mut news = Vec::new();
-        for update in &mut self.updates {
-            let verified = update.ending == Ending::Acknowledged
-                && !update.doubtful
-                && !unclear.contains(update.field.as_str());
-            // Once is enough, whatever the next read shows.
-            update.doubtful |=
-                told.contains(update.field.as_str()) && update.write().may_precede(&span);
-            if !update.counted && update.quiet().is_before(&span.begun) {
-                update.counted = true;
-                news.push(Concluded { path: update.path, verified });
-            }
-        }
-        self.forget_what_is_settled(&read, open);
-        if self.gap < span.begun.earliest.min(open.earliest) {
-            // Whatever was under way in it is in by now, and this read came after it.
-            self.gap = 0;
-        }
-        self.extend([Entry::Read(read)]);
-        news
-    }
-
-    /// Forgets what the read has settled. An update that ended before it was replaced if the read shows something else, and may
-    /// never come back. One whose value it shows is needed as long as another one, which was under way beside it, may still
-    /// undo it.
-    fn forget_what_is_settled(&mut self, read: &Read, open: &Stamp) {
-        let is_open = |update: &Update| {
-            !update.quiet().is_before(&read.begun) || !update.quiet().is_before(open)
-        };
-        let (open_ones, settled): (Vec<Update>, Vec<Update>) =
-            std::mem::take(&mut self.updates).into_iter().partition(is_open);
-        let may_be_undone = |update: &Update| {
-            update.may_stand_in(read) && open_ones.iter().any(|other| other.overlaps(update))
-        };
-        let (kept, forgotten): (Vec<Update>, Vec<Update>) =
-            settled.into_iter().partition(may_be_undone);
-        self.updates = open_ones;
-        self.updates.extend(kept);
-        self.remember(&forgotten);
-    }
-
-    /// Remembers values that what is still under way may have seen, and put back.
-    fn remember(&mut self, forgotten: &[Update]) {
-        let values = forgotten.iter().filter_map(|u| Some((FieldId::of(&u.field), u.value?)));
-        let new: Vec<(FieldId, Fingerprint)> =
-            values.filter(|value| !self.past.contains(value)).collect();
-        self.past.extend(new);
-        let surplus = match self.updates.is_empty() {
-            true => self.past.len(),
-            false => self.past.len().saturating_sub(MAX_PAST),
-        };
-        self.past.drain(..surplus);
     }
 
     /// Everything in it, as entries.

@@ -82,7 +82,7 @@ impl<R: EntityReader + 'static> Detector<R> {
                 Report { checked: &checked, read, document, sidecar: &self.parts.sidecar, trace };
             report.tell(telemetry, &self.parts.records);
         }
-        report::tell_verified(telemetry, outcome.flag, &outcome.concluded);
+        report::tell_concluded(telemetry, outcome.flag, &outcome.concluded);
     }
 
     /// The claim had run out. Nobody else need have anything new of the entity, so it is looked at again.

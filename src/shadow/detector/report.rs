@@ -9,7 +9,9 @@ use super::index;
 use crate::clock;
 use crate::domain::divergence::{Cause, Difference, DifferenceKind, Divergence};
 use crate::domain::effects::Stamp;
-use crate::domain::effects::history::{Concluded, Ending, Finding, Read, Said, Update, UpdateId};
+use crate::domain::effects::history::{
+    Concluded, Conclusion, Ending, Finding, Read, Said, Update, UpdateId,
+};
 use crate::domain::flag::Path;
 use crate::domain::timeline::{Step, StepKind, Timeline};
 use crate::domain::trace::TraceContext;
@@ -230,13 +232,23 @@ fn middle(stamp: &Stamp) -> u64 {
     stamp.earliest / 2 + stamp.latest / 2 + (stamp.earliest % 2 + stamp.latest % 2) / 2
 }
 
-/// Counts the updates about which a first conclusion was reached.
-pub(super) fn tell_verified(telemetry: &Telemetry, flag: usize, concluded: &[Concluded]) {
+/// Counts the updates about which a first conclusion was reached, and that there were others.
+pub(super) fn tell_concluded(telemetry: &Telemetry, flag: usize, concluded: &[Concluded]) {
+    let flag = index(flag);
     for path in Path::ALL {
-        let counts = |concluded: &&Concluded| concluded.path == path && concluded.verified;
+        let counts = |concluded: &&Concluded| {
+            concluded.path == path && concluded.conclusion == Conclusion::Verified
+        };
         let count = concluded.iter().filter(counts).count() as u64;
         if count > 0 {
-            UpdatesVerified { flag: index(flag), path, count }.emit(telemetry);
+            UpdatesVerified { flag, path, count }.emit(telemetry);
+        }
+    }
+    let reasons =
+        [(Conclusion::NoBaseline, Inconclusive::NoBaseline), (Conclusion::Gap, Inconclusive::Gap)];
+    for (conclusion, reason) in reasons {
+        if concluded.iter().any(|concluded| concluded.conclusion == conclusion) {
+            VerifyInconclusive { flag, reason }.emit(telemetry);
         }
     }
 }

@@ -37,6 +37,8 @@ label_enum! {
         JournalFull => "journal_full",
         /// The store lost the journal, or its clock was set.
         JournalLost => "journal_lost",
+        /// Not all is known that was under way beside the updates: the store was replaced or forgot, or one of the others happened.
+        Gap => "gap",
         /// Updates could not be noted: as many entities or updates were watched as may be.
         Overflow => "overflow",
     }

@@ -146,6 +146,8 @@ fn no_more_reads_are_made_in_a_second_than_may_be() {
 
         let (reads, seconds) = (world.app.knobs().reads.get(), begun.elapsed().as_secs() as usize);
         assert!(reads <= 20 * (seconds + 2), "{reads} in {seconds} s");
-        assert_eq!(world.verified(), 200, "late, and all of them");
+        let unknown = world.inconclusive("no_baseline");
+        assert_eq!(world.verified() + unknown, 200, "late, and all of them");
+        assert!(unknown > 100, "{unknown}: most were looked at too late");
     });
 }

@@ -2,15 +2,28 @@
 
 use super::*;
 
-/// Concludes a read of `[5, 0]` between these ticks; gives which updates were verified.
-fn verified(history: &mut History, begun: u64, ended: u64) -> Vec<bool> {
+/// Concludes a read of `[5, 0]` between these ticks.
+fn conclusions(history: &mut History, begun: u64, ended: u64) -> Vec<Conclusion> {
     let told = conclude(history, read_of(&[5, 0], alone(begun), alone(ended)), &open(begun));
-    told.into_iter().map(|concluded| concluded.verified).collect()
+    told.into_iter().map(|concluded| concluded.conclusion).collect()
+}
+
+/// Which of the updates were verified.
+fn verified(history: &mut History, begun: u64, ended: u64) -> Vec<bool> {
+    let told = conclusions(history, begun, ended).into_iter();
+    told.map(|conclusion| conclusion == Conclusion::Verified).collect()
+}
+
+/// A history that knows what was there before.
+fn with_baseline() -> History {
+    let mut history = History::default();
+    history.extend([Entry::Read(read_of(&[0, 0], alone(1), alone(2)))]);
+    history
 }
 
 #[test]
 fn an_entry_that_was_sent_twice_counts_once() {
-    let mut history = History::default();
+    let mut history = with_baseline();
     let twice = Entry::Update(update(1, 0, 5, alone(10), alone(20)));
     history.extend([twice.clone(), twice]);
 
@@ -19,7 +32,7 @@ fn an_entry_that_was_sent_twice_counts_once() {
 
 #[test]
 fn an_update_that_ended_while_the_entity_was_read_waits_for_the_next_read() {
-    let mut history = History::default();
+    let mut history = with_baseline();
     history.extend([Entry::Update(update(1, 0, 5, alone(10), alone(30)))]);
 
     assert!(verified(&mut history, 25, 35).is_empty());
@@ -31,7 +44,32 @@ fn what_was_sent_in_a_gap_is_concluded_and_not_verified() {
     let mut history = History::default();
     history.extend([Entry::Gap(15), Entry::Update(update(1, 0, 5, alone(10), alone(20)))]);
 
-    assert_eq!(verified(&mut history, 30, 31), [false]);
+    assert_eq!(conclusions(&mut history, 30, 31), [Conclusion::Gap]);
+}
+
+#[test]
+fn an_update_that_could_not_have_been_told_to_be_lost_is_not_verified() {
+    // What was looked at first came too late.
+    let mut late = History::default();
+    late.extend([
+        Entry::Update(update(1, 0, 5, alone(10), alone(20))),
+        Entry::Read(read_of(&[5, 0], alone(21), alone(22))),
+    ]);
+    let mut beside = History::default();
+    beside.extend([
+        Entry::Update(update(1, 0, 5, alone(10), alone(20))),
+        Entry::Read(read_of(&[0, 0], alone(15), alone(25))),
+    ]);
+    let mut after_another = History::default();
+    after_another.extend([
+        Entry::Update(update(1, 0, 3, alone(1), alone(2))),
+        Entry::Update(update(2, 0, 5, alone(10), alone(20))),
+    ]);
+
+    assert_eq!(conclusions(&mut late, 30, 31), [Conclusion::NoBaseline]);
+    assert_eq!(conclusions(&mut beside, 30, 31), [Conclusion::Verified]);
+    let (no, yes) = (Conclusion::NoBaseline, Conclusion::Verified);
+    assert_eq!(conclusions(&mut after_another, 30, 31), [no, yes]);
 }
 
 #[test]
