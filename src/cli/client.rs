@@ -111,6 +111,14 @@ pub(super) enum ClientError {
         /// Where.
         url: AdminUrl,
     },
+    /// No whole answer of a probe in time.
+    #[error("{url} does not answer within {within:?}")]
+    ProbeTimeout {
+        /// Where.
+        url: AdminUrl,
+        /// How long was waited.
+        within: Duration,
+    },
     /// What came back is no HTTP, or broke off. A change may have been made.
     #[error("{url} gave no proper HTTP answer: is --admin the admin plane, not the proxy?")]
     Transport {
@@ -173,6 +181,11 @@ impl std::fmt::Display for AdminUrl {
 }
 
 impl Client {
+    /// A client that shows no token: enough for probes.
+    pub(super) fn open(url: AdminUrl) -> Self {
+        Self { url, authorization: None }
+    }
+
     /// A client that shows this bearer token, if any. `None` where the token can't stand in a header.
     pub(super) fn new(url: AdminUrl, token: Option<&str>) -> Option<Self> {
         let bearer = |token| {
@@ -213,6 +226,24 @@ impl Client {
         match String::from_utf8(answer.body.to_vec()) {
             Ok(text) if answer.status.is_success() && is_it => Ok(text),
             _ => Err(self.refused(&answer, serde_json::from_slice(&answer.body).ok())),
+        }
+    }
+
+    /// Asks a probe, and returns whether its answer is yes and the whole of it. `word` is what it says yes or no to; an
+    /// answer that has none, or another status than goes with it, is not a probe's.
+    ///
+    /// # Errors
+    /// See [`ClientError`]: no connection, no answer, or one that no admin plane gives.
+    pub(super) async fn probe(&self, path: &str, word: &str) -> Result<(bool, Value), ClientError> {
+        let call =
+            Call { method: Method::GET, target: path.to_owned(), if_version: None, body: None };
+        let answer = self.fetch(call, JSON).await?;
+        let json: Option<Value> = serde_json::from_slice(&answer.body).ok();
+        let said = json.and_then(|json| Some((json.get(word)?.as_bool()?, json)));
+        match (answer.status, said) {
+            (StatusCode::OK, Some((true, json))) => Ok((true, json)),
+            (StatusCode::SERVICE_UNAVAILABLE, Some((false, json))) => Ok((false, json)),
+            _ => Err(self.refused(&answer, None)),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::config::{StoreUrl, StoreUrlFault, mask_url};
 use crate::demo::journey::JourneyOptions;
 use crate::demo::plan::journey_ids;
 use crate::demo::screen::Screen;
-use crate::demo::script::{self, DemoError, DemoOptions, Ending};
+use crate::demo::script::{self, DemoError, DemoOptions, Ending, Seeding};
 use crate::demo::serve;
 
 /// The longest window of the race: beyond it nobody waits for an answer.
@@ -38,7 +38,8 @@ Examples:
 Exit codes: 0 done, 1 failed or not proved, 2 bad usage.")]
 pub(super) struct DemoArgs {
     /// Keep the journeys in this Redis instead of in this process, and let the sidecars share flags and leases there.
-    /// Overwrites the keys journey:J0001 and so on, and deletes its others at the end.
+    /// Overwrites the keys journey:J0001 and so on, and deletes its others at the end; with --serve it only adds journeys
+    /// that are missing, and deletes nothing.
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
     /// Run the script once, within 40 s. Exit code 0 only where updates were lost at 0 %, and at 100 % none was lost
@@ -125,7 +126,7 @@ async fn dispatch(args: DemoArgs, redis: Option<StoreUrl>) -> Result<Ending, Dem
     let mut screen = Screen::stdout();
     if let Some(listen) = args.serve {
         let journeys = journey_ids(args.journeys);
-        let store = script::open_store(redis.as_ref(), &journeys).await?;
+        let store = script::open_store(redis.as_ref(), &journeys, Seeding::Missing).await?;
         let options =
             JourneyOptions { listen, store, window: args.window, update_log: args.update_log };
         serve::run(options, &journeys, &mut screen, stop_signal()).await?;

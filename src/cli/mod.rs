@@ -7,6 +7,7 @@ mod demo;
 mod divergence;
 mod flag;
 mod fleet;
+mod health;
 mod output;
 #[cfg(test)]
 mod tests;
@@ -59,6 +60,8 @@ enum Command {
     Explain(flag::ExplainArgs),
     /// Show the sidecars of the fleet, and who has applied what
     Fleet(fleet::FleetArgs),
+    /// Ask a sidecar whether it is well, for probes
+    Health(health::HealthArgs),
     /// Show what diverged, and how an update was lost
     Divergence(divergence::DivergenceArgs),
 }
@@ -146,6 +149,7 @@ where
         Command::Flag(args) => wait_for(flag::run(args)),
         Command::Explain(args) => wait_for(flag::explain(args)),
         Command::Fleet(args) => wait_for(fleet::run(args)),
+        Command::Health(args) => wait_for(health::run(args)),
         Command::Divergence(args) => wait_for(divergence::run(args)),
     }
 }

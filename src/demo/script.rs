@@ -104,6 +104,15 @@ struct JsonStep {
     rows: Vec<Row>,
 }
 
+/// What becomes of journeys that the store has already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seeding {
+    /// All begin anew.
+    Anew,
+    /// They stay; only those are written that it lacks.
+    Missing,
+}
+
 /// Opens the store that was chosen and puts the journeys into it.
 ///
 /// # Errors
@@ -111,9 +120,15 @@ struct JsonStep {
 pub async fn open_store(
     redis: Option<&StoreUrl>,
     journeys: &[String],
+    seeding: Seeding,
 ) -> Result<DocumentStore, DemoError> {
     let store = redis.map_or_else(|| Ok(DocumentStore::in_process()), DocumentStore::redis)?;
-    store.open().seed(journeys).await.map_err(|source| match redis {
+    let documents = store.open();
+    let seeded = match seeding {
+        Seeding::Anew => documents.seed(journeys).await,
+        Seeding::Missing => documents.seed_missing(journeys).await,
+    };
+    seeded.map_err(|source| match redis {
         Some(url) => DemoError::NoRedis { url: url.clone(), source },
         None => source.into(),
     })?;
@@ -127,7 +142,7 @@ pub async fn run<W: Write>(
     stop: impl Future<Output = ()>,
 ) -> Result<Ending, DemoError> {
     let journeys = journey_ids(options.journeys);
-    let store = open_store(options.redis.as_ref(), &journeys).await?;
+    let store = open_store(options.redis.as_ref(), &journeys, Seeding::Anew).await?;
     let shared = options.redis.clone().map(shared::config);
     let fleet = Fleet::start(options.replicas, &store, shared.as_ref()).await?;
     let demo = Demo { options, store, shared, journeys, fleet, progress: Arc::default() };

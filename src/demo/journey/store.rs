@@ -113,10 +113,33 @@ impl Documents {
         }
     }
 
+    /// Writes a document where none stands; whatever stands there stays.
+    async fn add(&self, key: &str, document: String) -> Result<(), StoreError> {
+        match &self.store {
+            DocumentStore::InProcess(map) => {
+                let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
+                map.entry(key.to_owned()).or_insert(document);
+                Ok(())
+            }
+            DocumentStore::Redis(client) => {
+                let command = redis::cmd("SETNX").arg(key).arg(document).to_owned();
+                self.ask::<bool>(client, &command).await.map(|_added| ())
+            }
+        }
+    }
+
     /// Writes a new document for each journey, over what stood there.
     pub async fn seed(&self, journeys: &[String]) -> Result<(), StoreError> {
         for journey in journeys {
             self.set(&document::key(journey), document::seeded(journey)).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a new document for each journey that has none: another replica's updates stay.
+    pub async fn seed_missing(&self, journeys: &[String]) -> Result<(), StoreError> {
+        for journey in journeys {
+            self.add(&document::key(journey), document::seeded(journey)).await?;
         }
         Ok(())
     }
@@ -159,6 +182,17 @@ mod tests {
 
         assert_eq!(seen, Some(document::seeded("J1")));
         assert_eq!(store.open().get("journey:J2").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_starts_later_takes_nothing_back() {
+        let documents = DocumentStore::in_process().open();
+        documents.set("journey:J1", "updated".to_owned()).await.unwrap();
+
+        documents.seed_missing(&["J1".to_owned(), "J2".to_owned()]).await.unwrap();
+
+        assert_eq!(documents.get("journey:J1").await.unwrap().as_deref(), Some("updated"));
+        assert_eq!(documents.get("journey:J2").await.unwrap(), Some(document::seeded("J2")));
     }
 
     #[test]
