@@ -1,0 +1,231 @@
+//! A pod's containers as processes on this machine, started, probed and ended as a kubelet does it.
+
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::manifests::{Manifests, list, seconds, text};
+use crate::support::{Process, ReservedPort, TempDir, interlock};
+
+/// What a kubelet asks of a container.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Probe {
+    /// Until then nothing after it is started.
+    Startup,
+    /// While it passes, the pod gets traffic.
+    Readiness,
+    /// While it passes, the container is left alone.
+    Liveness,
+}
+
+impl Probe {
+    fn field(self) -> &'static str {
+        match self {
+            Self::Startup => "startupProbe",
+            Self::Readiness => "readinessProbe",
+            Self::Liveness => "livenessProbe",
+        }
+    }
+}
+
+/// A pod of the journey service with its sidecar.
+pub(crate) struct Pod<'m> {
+    manifests: &'m Manifests,
+    spec: &'m Value,
+    name: String,
+    redis: String,
+    /// Of the sidecar's proxy, its admin plane, and the app.
+    ports: [ReservedPort; 3],
+    /// What is mounted.
+    volumes: TempDir,
+    sidecar: Option<Process>,
+    app: Option<Process>,
+}
+
+impl<'m> Pod<'m> {
+    /// One of a Deployment, of which nothing runs yet. What the manifests call `redis:6379` is at `redis`.
+    pub(crate) fn of(
+        manifests: &'m Manifests,
+        deployment: &str,
+        name: &str,
+        redis: SocketAddr,
+    ) -> Self {
+        let spec = manifests.pod(deployment);
+        assert_eq!(list(&spec["initContainers"]).len(), 1, "more than the sidecar comes first");
+        assert_eq!(list(&spec["containers"]).len(), 1, "more than the app is there");
+        Self {
+            manifests,
+            spec,
+            name: name.to_owned(),
+            redis: redis.to_string(),
+            ports: std::array::from_fn(|_| ReservedPort::new()),
+            volumes: TempDir::new(),
+            sidecar: None,
+            app: None,
+        }
+    }
+
+    fn sidecar_spec(&self) -> &'m Value {
+        &self.spec["initContainers"][0]
+    }
+
+    fn app_spec(&self) -> &'m Value {
+        &self.spec["containers"][0]
+    }
+
+    /// Where callers reach it.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.ports[0].address()
+    }
+
+    /// A command inside the sidecar's container, as `kubectl exec` runs it.
+    pub(crate) fn exec(&self, arguments: &[&str]) -> Command {
+        let mut command = interlock(arguments);
+        command.env("INTERLOCK_ADMIN", format!("http://{}", self.ports[1].address()));
+        command
+    }
+
+    /// Starts the sidecar.
+    #[track_caller]
+    pub(crate) fn start_sidecar(&mut self) {
+        assert_eq!(self.sidecar_spec()["restartPolicy"], "Always", "it would be waited for to end");
+        let mut command = self.command(self.sidecar_spec());
+        let [proxy, admin, app] = &self.ports;
+        command
+            .env("INTERLOCK__PROXY__LISTEN", proxy.address().to_string())
+            .env("INTERLOCK__ADMIN__LISTEN", admin.address().to_string())
+            .env("INTERLOCK__LEGACY__URL", format!("http://{}", app.address()))
+            .env("INTERLOCK__STORE__URL", format!("redis://{}", self.redis))
+            .env("INTERLOCK__STORE__SNAPSHOT", self.here("/var/lib/interlock/flags.json"));
+        self.sidecar = Some(Process::start(&mut command));
+    }
+
+    /// Starts the app, again where it has ended.
+    #[track_caller]
+    pub(crate) fn start_app(&mut self) {
+        self.app = Some(Process::start(&mut self.command(self.app_spec())));
+    }
+
+    /// Whether a probe of the sidecar passes now.
+    pub(crate) fn sidecar_passes(&self, probe: Probe) -> bool {
+        self.passes(&self.sidecar_spec()[probe.field()])
+    }
+
+    /// Whether a probe of the app passes now.
+    pub(crate) fn app_passes(&self, probe: Probe) -> bool {
+        self.passes(&self.app_spec()[probe.field()])
+    }
+
+    /// How long the app goes on after its pod was told to end.
+    pub(crate) fn pre_stop(&self) -> Duration {
+        assert!(self.sidecar_spec()["lifecycle"].is_null(), "the sidecar's own would run at once");
+        seconds(&self.app_spec()["lifecycle"]["preStop"]["sleep"]["seconds"])
+    }
+
+    /// How long all of the end may take.
+    pub(crate) fn grace(&self) -> Duration {
+        seconds(&self.spec["terminationGracePeriodSeconds"])
+    }
+
+    /// Tells the app to end, and waits until it has.
+    #[track_caller]
+    pub(crate) fn end_app(&mut self) -> ExitStatus {
+        end(self.app.take())
+    }
+
+    /// Waits until the app has ended by itself.
+    #[track_caller]
+    pub(crate) fn wait_for_app_to_fail(&mut self) -> ExitStatus {
+        self.app.take().expect("it was started").wait_for_exit()
+    }
+
+    /// Tells the sidecar to end, and waits until it has.
+    #[track_caller]
+    pub(crate) fn end_sidecar(&mut self) -> ExitStatus {
+        end(self.sidecar.take())
+    }
+
+    /// The program of a container, with its arguments, environment and mounts.
+    #[track_caller]
+    fn command(&self, container: &Value) -> Command {
+        let image = text(&container["image"]);
+        assert!(image.starts_with("interlock:"), "{image} is not the image of this binary");
+        assert!(container["command"].is_null(), "the image's own entry point is what runs");
+        self.mount(container);
+        let arguments = list(&container["args"]).iter().map(|argument| self.here(text(argument)));
+        let mut command = interlock(&[]);
+        command.args(arguments);
+        let mut environment: Vec<(&str, String)> = Vec::new();
+        for entry in list(&container["env"]) {
+            let value = self.value_of(entry, &environment);
+            environment.push((text(&entry["name"]), value));
+        }
+        command.envs(environment);
+        command
+    }
+
+    fn value_of(&self, entry: &Value, before: &[(&str, String)]) -> String {
+        let field = &entry["valueFrom"]["fieldRef"]["fieldPath"];
+        match field.as_str() {
+            Some("metadata.name") => self.name.clone(),
+            Some("metadata.namespace") => "interlock-demo".to_owned(),
+            Some(other) => panic!("{other} is not told here"),
+            // Only what stands before it is put in.
+            None => before.iter().fold(text(&entry["value"]).to_owned(), |text, (name, value)| {
+                text.replace(&format!("$({name})"), value)
+            }),
+        }
+    }
+
+    /// Writes what a container has mounted.
+    #[track_caller]
+    fn mount(&self, container: &Value) {
+        for mount in list(&container["volumeMounts"]) {
+            let is_it = |volume: &&Value| volume["name"] == mount["name"];
+            let volume = list(&self.spec["volumes"]).iter().find(is_it);
+            let volume = volume.unwrap_or_else(|| panic!("there is no volume {}", mount["name"]));
+            let directory = self.here(text(&mount["mountPath"]));
+            std::fs::create_dir_all(&directory).unwrap();
+            if volume["emptyDir"].is_object() {
+                continue;
+            }
+            let map = self.manifests.one("ConfigMap", text(&volume["configMap"]["name"]));
+            for (file, content) in map["data"].as_object().unwrap() {
+                std::fs::write(format!("{directory}/{file}"), text(content)).unwrap();
+            }
+        }
+    }
+
+    /// What a text of the manifests is on this machine.
+    fn here(&self, text: &str) -> String {
+        let app = self.ports[2].address();
+        match text {
+            "0.0.0.0:5000" => app.to_string(),
+            "redis://redis:6379" => format!("redis://{}", self.redis),
+            path if path.starts_with('/') => {
+                self.volumes.file(path.trim_start_matches('/')).to_string_lossy().into_owned()
+            }
+            other => other.to_owned(),
+        }
+    }
+
+    #[track_caller]
+    fn passes(&self, probe: &Value) -> bool {
+        if let [program, arguments @ ..] = list(&probe["exec"]["command"]) {
+            assert_eq!(program, "/interlock", "there is no other program in the image");
+            let arguments: Vec<&str> = arguments.iter().map(text).collect();
+            return self.exec(&arguments).output().unwrap().status.success();
+        }
+        assert_eq!(probe["tcpSocket"]["port"], 5000, "{probe} is no probe that is known here");
+        TcpStream::connect(self.ports[2].address()).is_ok()
+    }
+}
+
+#[track_caller]
+fn end(process: Option<Process>) -> ExitStatus {
+    let mut process = process.expect("it was started");
+    process.signal("TERM");
+    process.wait_for_exit()
+}
