@@ -12,8 +12,10 @@ import yaml
 
 SIDECAR = "interlock"
 CONFIG_KEY = "interlock.toml"
-# For an app's own end between its preStop and the sidecar's drain, in seconds.
-APP_STOP = 10
+# In seconds: for callers to hear that a pod is gone, for the sidecar to end after its drain, and for the app's own end.
+LEAVE = 5
+SPARE = 5
+APP_STOP = 30
 
 
 class Overlay:
@@ -126,18 +128,22 @@ def names_of_ports_lead_somewhere(overlay):
 def it_ends_in_order(overlay):
     for one in filter(sidecar, overlay.of("Deployment")):
         name = one["metadata"]["name"]
-        if "preStop" in sidecar(one).get("lifecycle", {}):
-            yield f"{name}: the sidecar has a preStop: it would run at once, not after the app has ended"
-        drain = seconds(configuration(overlay, one)["proxy"]["drain"])
+        hook = sidecar(one).get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", [])
+        if hook[:3] != ["/interlock", "drain", "--after"]:
+            yield f"{name}: the sidecar has no preStop that drains it: it would be told to end only after the app has"
+            continue
+        heard, drain = seconds(hook[3]), seconds(configuration(overlay, one)["proxy"]["drain"])
+        if heard < LEAVE:
+            yield f"{name}: the sidecar drains after {heard} s: endpoints may take {LEAVE} s to follow"
         sleeps = []
         for app in pod(one)["containers"]:
             sleep = app.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
             sleeps.append(sleep)
-            if sleep < 5:
-                yield f"{name}: {app['name']} doesn't outlive its place in the Service: it needs a preStop that sleeps"
+            if sleep < heard + drain + SPARE:
+                yield f"{name}: {app['name']} doesn't outlive the sidecar: {sleep} s of preStop for {heard} s, a drain of {drain} s and {SPARE} s to spare"
         grace = pod(one).get("terminationGracePeriodSeconds", 30)
-        if grace < max(sleeps) + APP_STOP + drain:
-            yield f"{name}: {grace} s of grace are too few for {max(sleeps)} s of preStop, {APP_STOP} s of the app's end and a drain of {drain} s"
+        if grace < max(sleeps) + APP_STOP:
+            yield f"{name}: {grace} s of grace are too few for {max(sleeps)} s of preStop and {APP_STOP} s of the app's end"
 
 
 def configuration(overlay, deployment):

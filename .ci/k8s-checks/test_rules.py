@@ -48,6 +48,10 @@ def service_to_the_app(objects):
     find(objects, "Service")["spec"]["ports"][0]["targetPort"] = "app-http"
 
 
+def drain_after(objects, time):
+    the_sidecar(objects)["lifecycle"]["preStop"]["exec"]["command"][3] = time
+
+
 # (what is broken, how, and what must be said of it)
 CASES = [
     ("no sidecar", no_sidecar, "no Deployment has the sidecar"),
@@ -63,10 +67,12 @@ CASES = [
     ("past the sidecar", service_to_the_app, "leads past the sidecar"),
     ("a service for nobody", lambda o: find(o, "Service")["spec"].update(selector={"a": "b"}), "selects no pods"),
     ("a name of another's", lambda o: app(o)["readinessProbe"]["tcpSocket"].update(port="http"), "which is not its own"),
-    ("an app that goes at once", lambda o: app(o).pop("lifecycle"), "doesn't outlive its place"),
-    ("a preStop of the sidecar", lambda o: the_sidecar(o).update(lifecycle={"preStop": {}}), "would run at once"),
+    ("an app that goes at once", lambda o: app(o).pop("lifecycle"), "doesn't outlive the sidecar"),
+    ("a sidecar that goes last", lambda o: the_sidecar(o).pop("lifecycle"), "no preStop that drains it"),
+    ("one that goes at once", lambda o: drain_after(o, "0s"), "endpoints may take"),
+    ("one that goes too late", lambda o: drain_after(o, "9s"), "doesn't outlive the sidecar"),
     ("too little grace", lambda o: app_pod(o).update(terminationGracePeriodSeconds=30), "are too few"),
-    ("too long a drain", lambda o: toml(o, 'drain = "15s"', 'drain = "1m"'), "are too few"),
+    ("too long a drain", lambda o: toml(o, 'drain = "15s"', 'drain = "1m"'), "doesn't outlive the sidecar"),
     ("another port", lambda o: toml(o, "0.0.0.0:8080", "0.0.0.0:8081"), "listens on 0.0.0.0:8081"),
     ("another app", lambda o: toml(o, "127.0.0.1:5000", "127.0.0.1:5001"), "no container listens on 5001"),
     ("probes that can't reach", lambda o: the_sidecar(o)["env"].pop(0), "the admin plane listens on 127.0.0.1"),

@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod demo;
 mod divergence;
+mod drain;
 mod flag;
 mod fleet;
 mod health;
@@ -62,6 +63,8 @@ enum Command {
     Fleet(fleet::FleetArgs),
     /// Ask a sidecar whether it is well, for probes
     Health(health::HealthArgs),
+    /// Tell a sidecar to end in good order, for preStop hooks
+    Drain(drain::DrainArgs),
     /// Show what diverged, and how an update was lost
     Divergence(divergence::DivergenceArgs),
 }
@@ -150,6 +153,7 @@ where
         Command::Explain(args) => wait_for(flag::explain(args)),
         Command::Fleet(args) => wait_for(fleet::run(args)),
         Command::Health(args) => wait_for(health::run(args)),
+        Command::Drain(args) => wait_for(drain::run(args)),
         Command::Divergence(args) => wait_for(divergence::run(args)),
     }
 }

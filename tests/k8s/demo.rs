@@ -116,8 +116,8 @@ fn in_fleet(pod: &Pod<'_>) -> usize {
 /// What the callers of a pod saw of its end.
 #[derive(Default)]
 struct Seen {
-    /// Calls that were not served: refused with 503, which promises that nothing was sent, or no connection to be had.
-    turned_away: AtomicUsize,
+    /// No connection was to be had.
+    unconnected: AtomicUsize,
     /// What no caller may see.
     wrong: Mutex<Vec<String>>,
 }
@@ -133,7 +133,7 @@ fn update_until(over: &AtomicBool, pod: SocketAddr, segment: &str, seen: &Seen) 
         // A connection that had been kept may be closed at any time, and then tells nothing; a new one has to answer.
         let new = kept.is_none();
         let Ok(mut client) = kept.take().map_or_else(|| Raw::try_connect(pod), Ok) else {
-            seen.turned_away.fetch_add(1, Ordering::SeqCst);
+            seen.unconnected.fetch_add(1, Ordering::SeqCst);
             take_time(PAUSE);
             continue;
         };
@@ -144,11 +144,9 @@ fn update_until(over: &AtomicBool, pod: SocketAddr, segment: &str, seen: &Seen) 
                 let closes = response.headers.get("connection") == Some("close");
                 match response.status {
                     200 => last = number,
-                    503 if response.json()["retry"] == "safe" => {
-                        seen.turned_away.fetch_add(1, Ordering::SeqCst);
-                    }
                     status => {
-                        seen.wrong.lock().unwrap().push(format!("{status}: {}", response.text()))
+                        let said = format!("{status}: {}", response.text());
+                        seen.wrong.lock().unwrap().push(said);
                     }
                 }
                 kept = (!closes).then_some(client);
@@ -162,7 +160,7 @@ fn update_until(over: &AtomicBool, pod: SocketAddr, segment: &str, seen: &Seen) 
 }
 
 #[test]
-fn a_pod_that_ends_serves_until_nobody_can_know_it_any_more_and_loses_nothing() {
+fn a_pod_that_ends_fails_no_call_and_loses_no_update() {
     let manifests = Manifests::of("demo");
     let redis = demo_redis(&manifests);
     let mut pod = Pod::of(&manifests, "journey", "journey-0", redis.address());
@@ -178,19 +176,21 @@ fn a_pod_that_ends_serves_until_nobody_can_know_it_any_more_and_loses_nothing() 
         let _end = EndOfCalls(over);
         let call = |segment| scope.spawn(move || update_until(over, address, segment, seen));
         let callers = segments.map(call);
-        // The pod is deleted: its app sleeps, and all that happens is that new callers learn not to come.
+        // The pod is deleted: both hooks begin. The app's is a sleep; the sidecar's waits for callers to go elsewhere.
         let deleted = Instant::now();
-        take_time(pod.pre_stop());
-        let turned_away = seen.turned_away.load(Ordering::SeqCst);
-        let app = pod.end_app();
-        let sidecar = pod.end_sidecar();
+        let hook = pod.start_hook().wait_for_exit();
+        let unconnected = seen.unconnected.load(Ordering::SeqCst);
+        let sidecar = pod.wait_for_sidecar();
         let took = deleted.elapsed();
         over.store(true, Ordering::SeqCst);
 
-        assert_eq!(turned_away, 0, "somebody was turned away while the app slept");
-        assert!(app.success(), "{app}");
+        assert!(hook.success(), "{hook}");
+        assert_eq!(unconnected, 0, "somebody was turned away before others could know");
         assert_eq!(sidecar.code(), Some(0));
-        assert!(took < pod.grace(), "it took {took:?}, and would have been killed");
+        assert!(took < pod.app_sleep(), "it took {took:?}, and the app would have gone first");
+        assert!(pod.app_passes(Probe::Liveness), "the app is still there");
+        assert!(pod.end_app().success());
+        assert!(took + pod.app_sleep() < pod.grace(), "the pod would have been killed");
         callers.map(|caller| caller.join().unwrap())
     });
 

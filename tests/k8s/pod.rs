@@ -119,9 +119,19 @@ impl<'m> Pod<'m> {
     }
 
     /// How long the app goes on after its pod was told to end.
-    pub(crate) fn pre_stop(&self) -> Duration {
-        assert!(self.sidecar_spec()["lifecycle"].is_null(), "the sidecar's own would run at once");
+    pub(crate) fn app_sleep(&self) -> Duration {
         seconds(&self.app_spec()["lifecycle"]["preStop"]["sleep"]["seconds"])
+    }
+
+    /// Starts what the sidecar's preStop is, which is at the same time. Its container's first process has another number here.
+    #[track_caller]
+    pub(crate) fn start_hook(&self) -> Process {
+        let command = list(&self.sidecar_spec()["lifecycle"]["preStop"]["exec"]["command"]);
+        let (program, arguments) = command.split_first().expect("the sidecar has a preStop");
+        assert_eq!(program, "/interlock", "there is no other program in the image");
+        let pid = self.sidecar.as_ref().expect("it was started").pid().to_string();
+        let arguments: Vec<&str> = arguments.iter().map(text).chain(["--pid", &pid]).collect();
+        Process::start(&mut interlock(&arguments))
     }
 
     /// How long all of the end may take.
@@ -139,6 +149,12 @@ impl<'m> Pod<'m> {
     #[track_caller]
     pub(crate) fn wait_for_app_to_fail(&mut self) -> ExitStatus {
         self.app.take().expect("it was started").wait_for_exit()
+    }
+
+    /// Waits until the sidecar has ended, for whatever reason.
+    #[track_caller]
+    pub(crate) fn wait_for_sidecar(&mut self) -> ExitStatus {
+        self.sidecar.take().expect("it was started").wait_for_exit()
     }
 
     /// Tells the sidecar to end, and waits until it has.

@@ -40,6 +40,11 @@ impl Process {
         fs::read_to_string(self.directory.file("log")).unwrap_or_default()
     }
 
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal by name, such as `INT`.
     #[track_caller]
     pub(crate) fn signal(&self, name: &str) {
