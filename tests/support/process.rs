@@ -48,7 +48,7 @@ impl Process {
     /// Sends it a signal by name, such as `INT`.
     #[track_caller]
     pub(crate) fn signal(&self, name: &str) {
-        let (signal, pid) = (format!("-{name}"), self.child.id().to_string());
+        let (signal, pid) = (format!("-{name}"), self.pid().to_string());
         assert!(Command::new("kill").args([&signal, &pid]).status().unwrap().success());
     }
 
