@@ -69,6 +69,7 @@ CASES = [
     ("a name of another's", lambda o: app(o)["readinessProbe"]["tcpSocket"].update(port="http"), "which is not its own"),
     ("an app that goes at once", lambda o: app(o).pop("lifecycle"), "doesn't outlive the sidecar"),
     ("a sidecar that goes last", lambda o: the_sidecar(o).pop("lifecycle"), "no preStop that drains it"),
+    ("not process 1", lambda o: app_pod(o).update(shareProcessNamespace=True), "is not process 1"),
     ("one that goes at once", lambda o: drain_after(o, "0s"), "endpoints may take"),
     ("one that goes too late", lambda o: drain_after(o, "9s"), "doesn't outlive the sidecar"),
     ("too little grace", lambda o: app_pod(o).update(terminationGracePeriodSeconds=30), "are too few"),
