@@ -69,7 +69,8 @@ fn the_service_leads_to_the_sidecar() {
 fn a_sidecar_starts_without_its_app_and_without_the_redis() {
     let manifests = Manifests::of("demo");
     let nobody = ReservedPort::new();
-    let mut pod = Pod::of(&manifests, "journey", "journey-0", nobody.address());
+    let mut pod =
+        Pod::of(&manifests, "journey", "journey-0", format!("redis://{}", nobody.address()));
 
     // The startup probe passes, or this waits in vain.
     start(&mut pod);
@@ -85,8 +86,8 @@ fn a_sidecar_starts_without_its_app_and_without_the_redis() {
 fn two_pods_are_a_fleet_that_stops_losing_updates() {
     let manifests = Manifests::of("demo");
     let redis = demo_redis(&manifests);
-    let mut pods = ["journey-0", "journey-1"]
-        .map(|name| Pod::of(&manifests, "journey", name, redis.address()));
+    let mut pods =
+        ["journey-0", "journey-1"].map(|name| Pod::of(&manifests, "journey", name, redis.url()));
     for pod in &mut pods {
         start(pod);
     }
@@ -163,7 +164,7 @@ fn update_until(over: &AtomicBool, pod: SocketAddr, segment: &str, seen: &Seen) 
 fn a_pod_that_ends_fails_no_call_and_loses_no_update() {
     let manifests = Manifests::of("demo");
     let redis = demo_redis(&manifests);
-    let mut pod = Pod::of(&manifests, "journey", "journey-0", redis.address());
+    let mut pod = Pod::of(&manifests, "journey", "journey-0", redis.url());
     start(&mut pod);
     wait_until_ready(&pod);
     let set =

@@ -1,4 +1,4 @@
-//! The demo overlay without a cluster: what kustomize makes of it is read, and the same processes are started with the same
+//! The overlays without a cluster: what kustomize makes of them is read, and the same processes are started with the same
 //! arguments, configuration and probes, in the order in which a kubelet starts and ends them.
 //!
 //! Only where things are is another matter here: ports, directories and the Redis' name.
@@ -23,3 +23,4 @@ mod demo;
 mod health;
 mod manifests;
 mod pod;
+mod production;

@@ -1,13 +1,16 @@
 //! A pod's containers as processes on this machine, started, probed and ended as a kubelet does it.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::manifests::{Manifests, list, seconds, text};
-use crate::support::{Process, ReservedPort, TempDir, interlock};
+use crate::support::{Process, Raw, ReservedPort, TempDir, interlock};
 
 /// What a kubelet asks of a container.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +38,10 @@ pub(crate) struct Pod<'m> {
     manifests: &'m Manifests,
     spec: &'m Value,
     name: String,
+    /// The Redis' URL.
     redis: String,
+    /// Of each Secret that is there: its files.
+    secrets: BTreeMap<&'static str, Vec<(&'static str, String)>>,
     /// Of the sidecar's proxy, its admin plane, and the app.
     ports: [ReservedPort; 3],
     /// What is mounted.
@@ -45,12 +51,12 @@ pub(crate) struct Pod<'m> {
 }
 
 impl<'m> Pod<'m> {
-    /// One of a Deployment, of which nothing runs yet. What the manifests call `redis:6379` is at `redis`.
+    /// One of a Deployment, of which nothing runs yet. The Redis that the manifests name is at this URL.
     pub(crate) fn of(
         manifests: &'m Manifests,
         deployment: &str,
         name: &str,
-        redis: SocketAddr,
+        redis: String,
     ) -> Self {
         let spec = manifests.pod(deployment);
         assert_eq!(list(&spec["initContainers"]).len(), 1, "more than the sidecar comes first");
@@ -59,12 +65,23 @@ impl<'m> Pod<'m> {
             manifests,
             spec,
             name: name.to_owned(),
-            redis: redis.to_string(),
+            redis,
+            secrets: BTreeMap::new(),
             ports: std::array::from_fn(|_| ReservedPort::new()),
             volumes: TempDir::new(),
             sidecar: None,
             app: None,
         }
+    }
+
+    /// Puts a Secret beside it.
+    pub(crate) fn with_secret(
+        mut self,
+        name: &'static str,
+        files: Vec<(&'static str, String)>,
+    ) -> Self {
+        self.secrets.insert(name, files);
+        self
     }
 
     fn sidecar_spec(&self) -> &'m Value {
@@ -80,10 +97,15 @@ impl<'m> Pod<'m> {
         self.ports[0].address()
     }
 
+    /// Where its admin plane is.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.ports[1].address()
+    }
+
     /// A command inside the sidecar's container, as `kubectl exec` runs it.
     pub(crate) fn exec(&self, arguments: &[&str]) -> Command {
         let mut command = interlock(arguments);
-        command.env("INTERLOCK_ADMIN", format!("http://{}", self.ports[1].address()));
+        command.env("INTERLOCK_ADMIN", format!("http://{}", self.admin()));
         command
     }
 
@@ -97,8 +119,15 @@ impl<'m> Pod<'m> {
             .env("INTERLOCK__PROXY__LISTEN", proxy.address().to_string())
             .env("INTERLOCK__ADMIN__LISTEN", admin.address().to_string())
             .env("INTERLOCK__LEGACY__URL", format!("http://{}", app.address()))
-            .env("INTERLOCK__STORE__URL", format!("redis://{}", self.redis))
+            .env("INTERLOCK__STORE__URL", &self.redis)
             .env("INTERLOCK__STORE__SNAPSHOT", self.here("/var/lib/interlock/flags.json"));
+        // The configuration names them by their places in the container.
+        for (key, file) in [("USERNAME", "username"), ("PASSWORD", "password"), ("CA", "ca.pem")] {
+            let path = self.here(&format!("/etc/interlock/redis/{file}"));
+            if Path::new(&path).exists() {
+                command.env(format!("INTERLOCK__STORE__{key}_FILE"), path);
+            }
+        }
         self.sidecar = Some(Process::start(&mut command));
     }
 
@@ -167,7 +196,8 @@ impl<'m> Pod<'m> {
     #[track_caller]
     fn command(&self, container: &Value) -> Command {
         let image = text(&container["image"]);
-        assert!(image.starts_with("interlock:"), "{image} is not the image of this binary");
+        let name = image.rsplit('/').next().unwrap_or(image);
+        assert!(name.starts_with("interlock:"), "{image} is not the image of this binary");
         assert!(container["command"].is_null(), "the image's own entry point is what runs");
         self.mount(container);
         let arguments = list(&container["args"]).iter().map(|argument| self.here(text(argument)));
@@ -189,7 +219,7 @@ impl<'m> Pod<'m> {
             Some("metadata.namespace") => "interlock-demo".to_owned(),
             Some(other) => panic!("{other} is not told here"),
             // Only what stands before it is put in.
-            None => before.iter().fold(text(&entry["value"]).to_owned(), |text, (name, value)| {
+            None => before.iter().fold(self.here(text(&entry["value"])), |text, (name, value)| {
                 text.replace(&format!("$({name})"), value)
             }),
         }
@@ -203,15 +233,26 @@ impl<'m> Pod<'m> {
             let volume = list(&self.spec["volumes"]).iter().find(is_it);
             let volume = volume.unwrap_or_else(|| panic!("there is no volume {}", mount["name"]));
             let directory = self.here(text(&mount["mountPath"]));
-            std::fs::create_dir_all(&directory).unwrap();
-            if volume["emptyDir"].is_object() {
-                continue;
-            }
-            let map = self.manifests.one("ConfigMap", text(&volume["configMap"]["name"]));
-            for (file, content) in map["data"].as_object().unwrap() {
-                std::fs::write(format!("{directory}/{file}"), text(content)).unwrap();
+            fs::create_dir_all(&directory).unwrap();
+            for (file, content) in self.content(volume) {
+                fs::write(format!("{directory}/{file}"), content).unwrap();
             }
         }
+    }
+
+    /// The files of a volume.
+    #[track_caller]
+    fn content(&self, volume: &'m Value) -> Vec<(&str, &str)> {
+        if volume["emptyDir"].is_object() {
+            return Vec::new();
+        }
+        if let Some(name) = volume["secret"]["secretName"].as_str() {
+            let files = self.secrets.get(name).unwrap_or_else(|| panic!("no Secret {name}"));
+            return files.iter().map(|(file, content)| (*file, content.as_str())).collect();
+        }
+        let map = self.manifests.one("ConfigMap", text(&volume["configMap"]["name"]));
+        let files = map["data"].as_object().expect("a ConfigMap has files");
+        files.iter().map(|(file, content)| (file.as_str(), text(content))).collect()
     }
 
     /// What a text of the manifests is on this machine.
@@ -219,7 +260,7 @@ impl<'m> Pod<'m> {
         let app = self.ports[2].address();
         match text {
             "0.0.0.0:5000" => app.to_string(),
-            "redis://redis:6379" => format!("redis://{}", self.redis),
+            "redis://redis:6379" => self.redis.clone(),
             path if path.starts_with('/') => {
                 self.volumes.file(path.trim_start_matches('/')).to_string_lossy().into_owned()
             }
@@ -233,6 +274,17 @@ impl<'m> Pod<'m> {
             assert_eq!(program, "/interlock", "there is no other program in the image");
             let arguments: Vec<&str> = arguments.iter().map(text).collect();
             return self.exec(&arguments).output().unwrap().status.success();
+        }
+        if let Some(path) = probe["httpGet"]["path"].as_str() {
+            assert_eq!(
+                probe["httpGet"]["port"], "admin",
+                "only the admin plane is asked over HTTP"
+            );
+            return Raw::try_connect(self.admin()).is_ok_and(|mut client| {
+                let host = self.admin();
+                client.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
+                client.try_response().is_ok_and(|response| response.status == 200)
+            });
         }
         assert_eq!(probe["tcpSocket"]["port"], 5000, "{probe} is no probe that is known here");
         TcpStream::connect(self.ports[2].address()).is_ok()
