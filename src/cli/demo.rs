@@ -18,7 +18,7 @@ use crate::demo::serve;
 /// The longest window of the race: beyond it nobody waits for an answer.
 const MAX_WINDOW: Duration = Duration::from_secs(10);
 
-/// See updates get lost, and stop getting lost.
+/// Watch updates get lost, and a rollout end that
 ///
 /// Starts a small legacy journey service whose updates race, and a sidecar in front of it, or several of both. On each journey 20 segment
 /// updates and one of the journey's own status arrive at once; each is answered with 200. The flag `journey-updates` is
@@ -27,15 +27,13 @@ const MAX_WINDOW: Duration = Duration::from_secs(10);
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
-  interlock demo                       the script, then a gentle load until Ctrl-C: flip the flag by hand
+  interlock demo                       the script, then a load until Ctrl-C: flip the flag by hand
   interlock demo --once                the script, exit code 0 only where it proved its point
   interlock demo --once --replicas 3   why leases in each sidecar protect one replica only
   interlock demo --once --replicas 3 --redis redis://127.0.0.1:6379
                                        the same with leases and flags that all sidecars share
   interlock demo --serve 127.0.0.1:5000 --redis redis://127.0.0.1:6379
-                                       only the legacy service, to put `interlock run` in front of it
-
-Exit codes: 0 done, 1 failed or not proved, 2 bad usage.")]
+                                       only the legacy service, for an `interlock run` in front")]
 pub(super) struct DemoArgs {
     /// Keep the journeys in this Redis instead of in this process, and let the sidecars share flags and leases there.
     /// Overwrites the keys journey:J0001 and so on, and deletes its others at the end; with --serve it only adds journeys

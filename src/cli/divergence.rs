@@ -31,7 +31,7 @@ Examples:
   interlock divergence list --flag journey-updates --cause lost_update --limit 5
   interlock divergence list --limit 100 --after 1764011519123-0    the page behind this record
   interlock divergence show 1764011519123-0
-  interlock divergence show 1764011519123-0 --mermaid > lost.mmd   a sequence diagram, for any Mermaid viewer
+  interlock divergence show 1764011519123-0 --mermaid > lost.mmd   a sequence diagram
   interlock divergence list --cause body --output json
 
 A record says what differed, where, and which traces to open. One about a lost update has the timeline of its entity: who

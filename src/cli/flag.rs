@@ -41,7 +41,8 @@ Examples:
   interlock flag kill journey-updates --reason \"latency doubled\"
   interlock flag history journey-updates --output json
 
-A change takes effect for the next request. Exit code 0, 1 where the sidecar refuses or can't be reached, 2 for bad usage.
+A change takes effect for the next request, and stands in the flag's history with who made it and why. In a fleet a change
+through one sidecar is everybody's; --wait returns when it is in force everywhere.
 With --output json a failure is one object on stdout, {\"error\": …, \"status\": …}, beside the line on stderr.")]
 pub(super) struct FlagArgs {
     #[command(subcommand)]
@@ -71,13 +72,32 @@ pub(super) struct ExplainArgs {
 #[derive(Debug, Subcommand)]
 enum FlagCommand {
     /// Shows all flags
+    #[command(after_help = "\
+Examples:
+  interlock flag list
+  interlock flag list --output json
+
+Prints a line for each flag: its percentage, whether it is killed, its version, and who changed it last, when and why.")]
     List,
     /// Shows one flag
+    #[command(after_help = "\
+Examples:
+  interlock flag get journey-updates
+  interlock flag get journey-updates --output json")]
     Get {
         /// The flag's name
         name: String,
     },
     /// Sets the percentage of entities on the fixed path
+    #[command(after_help = "\
+Examples:
+  interlock flag set journey-updates 10% --reason \"first journeys\"
+  interlock flag set journey-updates 0.5 --reason \"half of one percent\" --wait
+  interlock flag set journey-updates 0% --reason \"roll back\" --if-version 7
+
+Raising it never moves an entity back to the legacy path, and lowering it moves none to the fixed one. While the flag is
+killed the percentage is remembered, and takes effect with `interlock flag resume`.
+With --if-version nothing changes where somebody else has changed the flag meanwhile.")]
     Set {
         /// The flag's name
         name: String,
@@ -87,6 +107,13 @@ enum FlagCommand {
         change: ChangeArgs,
     },
     /// Ties one entity to a path, whatever the percentage
+    #[command(after_help = "\
+Examples:
+  interlock flag pin journey-updates journey:J0001 fixed --reason \"a test customer\"
+  interlock flag pin journey-updates journey:J0001 legacy --reason \"a complaint\"
+  interlock flag pin journey-updates journey:J0001 none --reason \"no longer\"
+
+A pin wins over the percentage, and a kill wins over a pin. A flag has at most 1000 pins.")]
     Pin {
         /// The flag's name
         name: String,
@@ -98,6 +125,13 @@ enum FlagCommand {
         change: ChangeArgs,
     },
     /// Stops admission to the fixed path at once
+    #[command(after_help = "\
+Examples:
+  interlock flag kill journey-updates --reason \"latency doubled\"
+  interlock flag kill journey-updates --reason \"latency doubled\" --wait
+
+Every entity takes the legacy path from the next request on, pinned ones too. The percentage and the pins are kept for
+`interlock flag resume`. Calls that are already on the fixed path run to their end.")]
     Kill {
         /// The flag's name
         name: String,
@@ -105,6 +139,11 @@ enum FlagCommand {
         change: ChangeArgs,
     },
     /// Takes a kill back
+    #[command(after_help = "\
+Examples:
+  interlock flag resume journey-updates --reason \"it was something else\"
+
+The percentage and the pins hold again as they were set. To begin lower, set the percentage first.")]
     Resume {
         /// The flag's name
         name: String,
@@ -112,6 +151,10 @@ enum FlagCommand {
         change: ChangeArgs,
     },
     /// Shows who changed a flag, when and why
+    #[command(after_help = "\
+Examples:
+  interlock flag history journey-updates
+  interlock flag history journey-updates --limit 100 --output json")]
     History {
         /// The flag's name
         name: String,

@@ -3,12 +3,15 @@
 mod admin;
 mod check;
 mod client;
+mod completions;
 mod demo;
 mod divergence;
 mod drain;
 mod flag;
 mod fleet;
 mod health;
+mod help;
+mod man;
 mod output;
 #[cfg(test)]
 mod tests;
@@ -18,7 +21,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Loaded};
 
@@ -38,13 +41,16 @@ struct Cli {
     command: Command,
 }
 
-const EXAMPLES: &str = "Examples:
-  interlock demo --once                     see updates get lost, and the fix, in half a minute
-  interlock check --config interlock.toml   is the configuration right, and what is in effect?
-  interlock run --config interlock.toml     serve
-  interlock flag set NAME 25% --reason \"…\" move a quarter of the entities to the fixed path
-  interlock fleet                           who is there, and who has applied what
-  interlock divergence list                 which updates were lost, and what else diverged";
+const EXAMPLES: &str = "\
+Examples:
+  interlock demo --once                      see updates get lost, and the fix, in half a minute
+  interlock check --config interlock.toml    is the configuration right, and what is in effect?
+  interlock run --config interlock.toml      serve
+  interlock flag set NAME 25% --reason \"…\"   move a quarter of the entities to the fixed path
+  interlock fleet                            who is there, and who has applied what
+  interlock divergence list                  which updates were lost, and what else diverged
+
+`interlock help COMMAND` tells more, with examples, exit codes and the variables that the command reads.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -53,7 +59,7 @@ enum Command {
     Run(RunArgs),
     /// Validate the configuration and print what is in effect
     Check(CheckArgs),
-    /// Watch a racy app lose updates, and a rollout end that
+    // What it is about, at length, stands at its arguments.
     Demo(demo::DemoArgs),
     /// Read and change the flags of a running sidecar
     Flag(flag::FlagArgs),
@@ -67,6 +73,10 @@ enum Command {
     Drain(drain::DrainArgs),
     /// Show what diverged, and how an update was lost
     Divergence(divergence::DivergenceArgs),
+    /// Print the completions of a shell
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages into a folder
+    Man(man::ManArgs),
 }
 
 /// The configuration's files, as every command takes them that needs a configuration.
@@ -96,7 +106,8 @@ Examples:
   interlock run --config base.toml --config production.toml
   INTERLOCK__PROXY__LISTEN=0.0.0.0:8081 interlock run --config interlock.toml
 
-SIGTERM drains: readiness goes first, calls in flight finish within proxy.drain, and the exit code is 0.")]
+SIGTERM or Ctrl-C drains: readiness goes first, then calls in flight finish within proxy.drain. A second signal ends it at once.
+The log goes to stderr, as telemetry.log and telemetry.log_format say.")]
 struct RunArgs {
     /// The configuration's files.
     #[command(flatten)]
@@ -111,7 +122,8 @@ Examples:
   interlock check --config interlock.toml --output json
 
 Prints the configuration in effect as TOML, defaults included and secrets masked, and warnings on stderr.
-Exit code 0, or 2 with every problem on stderr: file, key, what is wrong and what is allowed.")]
+Where it is refused every problem is listed on stderr: file, key, what is wrong and what is allowed. With --output json
+the answer is one object on stdout in both cases. Nothing is started, and no store is asked.")]
 struct CheckArgs {
     /// The configuration's files.
     #[command(flatten)]
@@ -137,7 +149,8 @@ where
     A: IntoIterator<Item = OsString>,
     R: FnOnce(Loaded) -> ExitCode,
 {
-    let cli = match Cli::try_parse_from(args) {
+    let matches = help::command().try_get_matches_from(args);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         // Help and the version come this way too, with an exit code of 0.
         Err(answer) => return output::usage(&answer),
@@ -155,6 +168,8 @@ where
         Command::Health(args) => wait_for(health::run(args)),
         Command::Drain(args) => wait_for(drain::run(args)),
         Command::Divergence(args) => wait_for(divergence::run(args)),
+        Command::Completions(args) => completions::print(&args),
+        Command::Man(args) => man::write(&args),
     }
 }
 

@@ -18,6 +18,7 @@ mod amnesia;
 mod chaos;
 mod chaos_callers;
 mod collectors;
+mod command_line;
 mod config;
 mod connections;
 mod demo;

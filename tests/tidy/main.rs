@@ -7,6 +7,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 mod direction;
+mod links;
 mod rules;
 mod scanner;
 mod source;
@@ -14,6 +15,7 @@ mod source;
 use std::fs;
 use std::path::Path;
 
+use links::Library;
 use rules::Offence;
 use source::{Tree, list};
 
@@ -139,4 +141,30 @@ fn dashboards_and_alerts_use_metrics_that_exist() {
     let read = |path: String| (path.clone(), fs::read_to_string(root.join(path)).unwrap());
     let files: Vec<_> = list(root, &["dashboards", "alerts"]).into_iter().map(read).collect();
     assert_none(&rules::unknown_metric(&files, &catalogue), "use a name of docs/metrics.md");
+}
+
+/// The documents, and all that they may link to.
+fn library() -> Library {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tops = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name());
+    let tops = tops.map(|name| name.to_str().unwrap().to_owned());
+    let (folders, files): (Vec<_>, Vec<_>) = tops
+        .filter(|name| name != "target" && name != ".git")
+        .partition(|name| root.join(name).is_dir());
+    let folders: Vec<&str> = folders.iter().map(String::as_str).collect();
+    let all = list(root, &folders).into_iter().chain(files);
+    let (documents, others): (Vec<_>, Vec<_>) = all.partition(|path| path.ends_with(".md"));
+    assert!(documents.iter().any(|path| path == "docs/README.md"), "no documents here to read");
+    let read = |path: String| (path.clone(), fs::read_to_string(root.join(path)).unwrap());
+    Library::new(&documents.into_iter().map(read).collect::<Vec<_>>(), &others)
+}
+
+#[test]
+fn every_link_of_the_documents_leads_somewhere() {
+    assert_none(&library().broken(), "mend the link, or the heading that it names");
+}
+
+#[test]
+fn every_document_can_be_found_from_the_readme() {
+    assert_none(&library().lost(), "link to it from docs/README.md");
 }
