@@ -47,7 +47,7 @@ pub(super) struct DivergenceArgs {
 
 #[derive(Debug, Subcommand)]
 enum DivergenceCommand {
-    /// Shows the latest records, a line each
+    /// Show the latest records, a line each
     #[command(after_help = "\
 Examples:
   interlock divergence list
@@ -67,7 +67,7 @@ Examples:
         #[arg(long, value_name = "ID")]
         after: Option<RecordId>,
     },
-    /// Shows one record: what differs, and what happened in which order
+    /// Show one record: what differs, and what happened in which order
     #[command(after_help = "\
 Examples:
   interlock divergence show 1764011519123-0

@@ -71,7 +71,7 @@ pub(super) struct ExplainArgs {
 
 #[derive(Debug, Subcommand)]
 enum FlagCommand {
-    /// Shows all flags
+    /// Show all flags
     #[command(after_help = "\
 Examples:
   interlock flag list
@@ -79,7 +79,7 @@ Examples:
 
 Prints a line for each flag: its percentage, whether it is killed, its version, and who changed it last, when and why.")]
     List,
-    /// Shows one flag
+    /// Show one flag
     #[command(after_help = "\
 Examples:
   interlock flag get journey-updates
@@ -88,7 +88,7 @@ Examples:
         /// The flag's name
         name: String,
     },
-    /// Sets the percentage of entities on the fixed path
+    /// Set the percentage of entities on the fixed path
     #[command(after_help = "\
 Examples:
   interlock flag set journey-updates 10% --reason \"first journeys\"
@@ -106,7 +106,7 @@ With --if-version nothing changes where somebody else has changed the flag meanw
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Ties one entity to a path, whatever the percentage
+    /// Tie one entity to a path, whatever the percentage
     #[command(after_help = "\
 Examples:
   interlock flag pin journey-updates journey:J0001 fixed --reason \"a test customer\"
@@ -124,7 +124,7 @@ A pin wins over the percentage, and a kill wins over a pin. A flag has at most 1
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Stops admission to the fixed path at once
+    /// Stop admission to the fixed path at once
     #[command(after_help = "\
 Examples:
   interlock flag kill journey-updates --reason \"latency doubled\"
@@ -138,7 +138,7 @@ Every entity takes the legacy path from the next request on, pinned ones too. Th
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Takes a kill back
+    /// Take a kill back
     #[command(after_help = "\
 Examples:
   interlock flag resume journey-updates --reason \"it was something else\"
@@ -150,7 +150,7 @@ The percentage and the pins hold again as they were set. To begin lower, set the
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Shows who changed a flag, when and why
+    /// Show who changed a flag, when and why
     #[command(after_help = "\
 Examples:
   interlock flag history journey-updates
