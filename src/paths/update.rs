@@ -27,8 +27,10 @@ use crate::proxy::traced;
 use crate::proxy::worker::Worker;
 use crate::shadow::notebook::{Noted, Watched};
 use crate::shadow::{CrowdGuard, Window};
-use crate::telemetry::events::{ClientGone, LeaseReleased, UpdateExposed, UpdateFinished};
-use crate::telemetry::labels::{Exposure, Outcome};
+use crate::telemetry::events::{
+    ClientGone, LeaseRefused, LeaseReleased, UpdateExposed, UpdateFinished,
+};
+use crate::telemetry::labels::{Exposure, LeaseRefusal, Outcome};
 use crate::telemetry::trace::{self, ServerSpan};
 use crate::telemetry::{FlagIndex, Telemetry};
 
@@ -206,6 +208,8 @@ pub(super) async fn send(
         };
         // This process may have stood still, or connecting took long: a lease that runs out under the call protects nothing.
         if update.lease.as_ref().is_some_and(|(lease, _)| !lease.covers_a_call()) {
+            let (flag, reason) = (update.flag, LeaseRefusal::RanOut);
+            LeaseRefused { flag, reason }.emit(&update.telemetry);
             let exposed = update.settle(Outcome::Rejected);
             return (Err(LeaseError::RanOut.into()), exposed);
         }
