@@ -307,6 +307,8 @@ fn metric_names(text: &str) -> Vec<(usize, String)> {
     let names = |line: &str| {
         let words = line.split(|c| !is_part(c));
         let names = words.filter(|word| word.starts_with("interlock_") && !word.contains(':'));
+        // What ends so is the beginning of several names.
+        let names = names.filter(|word| !word.ends_with('_'));
         names.map(str::to_owned).collect::<Vec<_>>()
     };
     let lines = text.lines().enumerate();
