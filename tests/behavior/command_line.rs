@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -134,4 +135,35 @@ fn a_configuration_named_by_the_variable_is_read_and_an_option_wins() {
     assert_eq!(check(None, &right), Some(0));
     assert_eq!(check(None, &wrong), Some(2));
     assert_eq!(check(Some(&right), &wrong), Some(0));
+}
+
+#[test]
+fn what_can_not_be_printed_is_a_failure() {
+    let configuration = concat!(env!("CARGO_MANIFEST_DIR"), "/config/single.toml");
+    let commands = [
+        &["check", "--config", configuration][..],
+        &["completions", "bash"],
+        &["--help"],
+        &["flag", "--help"],
+    ];
+
+    for words in commands {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let status = interlock(words).stdout(full).stderr(Stdio::null()).status().unwrap();
+        assert_eq!(status.code(), Some(1), "{words:?}");
+    }
+}
+
+#[test]
+fn a_sidecar_that_can_not_start_says_why_and_ends_with_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let directory = TempDir::new();
+    let file = directory.write("one.toml", "[legacy]\nurl = \"http://app:5000\"");
+
+    let mut command = interlock(&["run", "--config"]);
+    let run = Run::of(command.arg(file).env("INTERLOCK__PROXY__LISTEN", &address));
+
+    assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{}", run.all);
+    assert!(run.all.contains("proxy.listen") && run.all.contains(&address), "{}", run.all);
 }
