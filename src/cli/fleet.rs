@@ -21,7 +21,8 @@ Examples:
 
 Prints a line for each sidecar that is registered in the store: its build, since when it is up, how long ago it was heard of,
 how its leases are, and the version of each flag that it has applied. One that lacks a version which another has is behind.
-The sidecar that answers is marked with a star. Without a store it is the only one.
+The sidecar that answers is marked with a star. Without a store it is the only one. While the store is gone it shows the picture that
+it had last, and says so.
 With --output json a failure is one object on stdout, {\"error\": …, \"status\": …}, beside the line on stderr.")]
 pub(super) struct FleetArgs {
     #[command(flatten)]
@@ -57,7 +58,16 @@ fn view(answer: &Value) -> String {
             applied(sidecar),
         ]
     });
-    table(&head, &rows) + &format!("as of {}\n", word(answer, "at"))
+    let doubt = if has_lost_the_store(answer) { "; the store can't be asked since" } else { "" };
+    table(&head, &rows) + &format!("as of {}{doubt}\n", word(answer, "at"))
+}
+
+/// Whether the sidecar that answers shows the last picture that it had.
+fn has_lost_the_store(answer: &Value) -> bool {
+    let sidecars = answer.get("sidecars").and_then(Value::as_array);
+    let mut this =
+        sidecars.into_iter().flatten().filter(|it| it.get("this") == Some(&Value::Bool(true)));
+    this.any(|it| word(it, "leases") == "lost")
 }
 
 /// The flags of a sidecar and the versions that it has applied.
@@ -122,6 +132,27 @@ mod tests {
         assert_eq!(lines[1], line, "{shown}");
         assert!(lines[2].contains("behind: journey-updates  journey-updates 2"), "{shown}");
         assert_eq!(lines[3], "as of now");
+    }
+
+    #[test]
+    fn a_picture_from_before_an_outage_says_so() {
+        let mut this = sidecar("a", true, 3);
+        this["leases"] = json!("lost");
+        let other = sidecar("b", false, 3);
+
+        let shown = view(&json!({"sidecars": [this, other], "at": "then"}));
+
+        assert!(shown.ends_with("as of then; the store can't be asked since\n"), "{shown}");
+    }
+
+    #[test]
+    fn that_another_one_has_lost_the_store_is_no_reason_to_doubt() {
+        let mut other = sidecar("b", false, 3);
+        other["leases"] = json!("lost");
+
+        let shown = view(&json!({"sidecars": [sidecar("a", true, 3), other], "at": "now"}));
+
+        assert!(shown.ends_with("as of now\n"), "{shown}");
     }
 
     #[test]
