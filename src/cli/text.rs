@@ -2,11 +2,16 @@
 
 use serde_json::Value;
 
-/// A text without anything that a terminal would obey.
+use crate::domain::hidden::is_hidden;
+
+/// The longest cell of a table, in characters: one that is longer would make every line as long. The whole of it is in the JSON.
+const MAX_CELL: usize = 120;
+
+/// A text without anything that a terminal would obey, or that would not be seen.
 pub(super) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+        if is_hidden(c) { line.extend(c.escape_default()) } else { line.push(c) }
     }
     line
 }
@@ -44,7 +49,9 @@ pub(super) fn pairs(pairs: &[(&str, String)]) -> String {
 /// A head and rows, aligned.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let head: Vec<String> = head.iter().map(|&title| title.to_owned()).collect();
-    let lines: Vec<&Vec<String>> = std::iter::once(&head).chain(rows).collect();
+    let cut_off = |row: &Vec<String>| row.iter().map(|cell| cut(cell)).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(cut_off).collect();
+    let lines: Vec<&Vec<String>> = std::iter::once(&head).chain(&rows).collect();
     let width = |column: usize| {
         let cells = lines.iter().filter_map(|line| line.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
@@ -58,4 +65,33 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
+}
+
+fn cut(cell: &str) -> String {
+    match cell.char_indices().nth(MAX_CELL) {
+        Some((end, _)) => cell.get(..end).unwrap_or_default().to_owned() + "…",
+        None => cell.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hides_is_written_out() {
+        assert_eq!(one_line("a\u{202e}b\u{200b}\u{1b}[31m\n"), r"a\u{202e}b\u{200b}\u{1b}[31m\n");
+        assert_eq!(one_line("blåbær 🫐"), "blåbær 🫐");
+    }
+
+    #[test]
+    fn a_long_cell_makes_no_line_longer_than_it_may_be() {
+        let rows = [vec!["é".repeat(1_000), "b".to_owned()], vec!["c".to_owned(), "d".to_owned()]];
+
+        let text = table(&["ONE", "OTHER"], &rows);
+
+        let widths: Vec<usize> = text.lines().map(|line| line.chars().count()).collect();
+        assert!(widths.iter().all(|width| *width <= MAX_CELL + 1 + 2 + 5), "{widths:?}");
+        assert!(text.contains("é…  b"), "{text}");
+    }
 }

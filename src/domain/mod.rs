@@ -20,6 +20,7 @@ pub mod divergence;
 pub mod effects;
 pub mod entity;
 pub mod flag;
+pub mod hidden;
 pub mod percent;
 pub mod recovery;
 pub mod route;

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::domain::hidden::is_hidden;
+
 /// The longest text, in characters: a box or an arrow that is longer makes a diagram unreadable.
 const MAX_LABEL: usize = 80;
 
@@ -41,14 +43,6 @@ pub(super) fn label(text: &str) -> String {
 fn push_code(label: &mut String, c: char) {
     // Writing to a text can't fail.
     write!(label, "#{};", u32::from(c)).ok();
-}
-
-/// Whether a character shows nothing, breaks a line, or changes the order of others.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Whether the word `end` begins here, in any case: it closes a block.
