@@ -7,12 +7,14 @@ use std::thread;
 
 use super::check;
 use super::error::{ConfigProblems, Fault};
+use super::lists;
 use super::otel::Otel;
+use super::table;
 use super::tree::Branch;
 use super::values;
 use super::{
-    AdminConfig, Config, DivergenceConfig, LegacyConfig, LogFormat, OtlpProtocol, ProxyConfig,
-    RedisConfig, StoreConfig, StoreUrl, TelemetryConfig, TracesConfig,
+    AdminConfig, AdminOpen, AdminTlsConfig, Config, DivergenceConfig, LegacyConfig, LogFormat,
+    OtlpProtocol, ProxyConfig, RedisConfig, StoreConfig, StoreUrl, TelemetryConfig, TracesConfig,
 };
 
 /// Builds it. What `check` and `cross` let pass can't be wrong; if it is all the same, this says where.
@@ -70,6 +72,22 @@ fn admin(at: &Branch<'_>) -> Result<AdminConfig, ConfigProblems> {
     Ok(AdminConfig {
         listen: at.get("listen", values::address)?,
         tokens_file: at.optional("tokens_file", values::file)?,
+        open: at.get("open", open)?,
+        tls: at.at("tls").value().map(|_| admin_tls(&at.at("tls"))).transpose()?,
+    })
+}
+
+fn open(value: &config::Value) -> Result<AdminOpen, Fault> {
+    let words = lists::choices(value, table::OPEN)?;
+    let probes = words.contains(&table::PROBES);
+    Ok(AdminOpen { probes, metrics: words.contains(&table::METRICS) })
+}
+
+fn admin_tls(at: &Branch<'_>) -> Result<AdminTlsConfig, ConfigProblems> {
+    Ok(AdminTlsConfig {
+        cert_file: at.get("cert_file", values::file)?,
+        key_file: at.get("key_file", values::file)?,
+        client_ca_file: at.optional("client_ca_file", values::file)?,
     })
 }
 

@@ -66,6 +66,8 @@ fn listeners(root: &Branch<'_>, findings: &mut Findings) {
     };
     if !admin_listen.ip().is_loopback() && admin.at("tokens_file").value().is_none() {
         findings.refuse(&admin.at("listen"), Conflict::OpenAdmin);
+    } else if !admin_listen.ip().is_loopback() && admin.at("tls").value().is_none() {
+        findings.warn(&admin.at("listen"), Notice::AdminInTheClear);
     }
     if let Some(proxy) = root.peek("proxy.listen", values::address)
         && proxy.port() != 0

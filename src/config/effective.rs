@@ -13,8 +13,8 @@ use serde::{Serialize, Serializer};
 use self::flag::Flag;
 use self::telemetry::{Divergence, Otel, Telemetry};
 use super::{
-    AdminConfig, Config, LegacyConfig, ProxyConfig, RedisConfig, StoreConfig, StoreMode, StoreUrl,
-    UpstreamUrl, size, values,
+    AdminConfig, AdminTlsConfig, Config, LegacyConfig, ProxyConfig, RedisConfig, StoreConfig,
+    StoreMode, StoreUrl, UpstreamUrl, size, table, values,
 };
 
 impl Config {
@@ -94,6 +94,17 @@ struct Admin<'c> {
     listen: Shown<'c, std::net::SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tokens_file: Option<&'c std::path::Path>,
+    open: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<AdminTls<'c>>,
+}
+
+#[derive(Serialize)]
+struct AdminTls<'c> {
+    cert_file: &'c std::path::Path,
+    key_file: &'c std::path::Path,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_ca_file: Option<&'c std::path::Path>,
 }
 
 #[derive(Serialize)]
@@ -190,7 +201,23 @@ impl<'c> From<&'c LegacyConfig> for Legacy<'c> {
 
 impl<'c> From<&'c AdminConfig> for Admin<'c> {
     fn from(admin: &'c AdminConfig) -> Self {
-        Self { listen: Shown(&admin.listen), tokens_file: admin.tokens_file.as_deref() }
+        let open = [(admin.open.probes, table::PROBES), (admin.open.metrics, table::METRICS)];
+        Self {
+            listen: Shown(&admin.listen),
+            tokens_file: admin.tokens_file.as_deref(),
+            open: open.into_iter().filter_map(|(is_open, word)| is_open.then_some(word)).collect(),
+            tls: admin.tls.as_ref().map(AdminTls::from),
+        }
+    }
+}
+
+impl<'c> From<&'c AdminTlsConfig> for AdminTls<'c> {
+    fn from(tls: &'c AdminTlsConfig) -> Self {
+        Self {
+            cert_file: &tls.cert_file,
+            key_file: &tls.key_file,
+            client_ca_file: tls.client_ca_file.as_deref(),
+        }
     }
 }
 

@@ -154,9 +154,12 @@ fn unknown(path: &[String], place: &str) -> Fault {
 /// refused where its type is checked.
 fn typed(origin: &str, kind: &Kind, text: String) -> Value {
     let from_toml = match kind {
-        Kind::Integer { .. } | Kind::Bool | Kind::Ratio | Kind::Patterns | Kind::HeaderNames => {
-            raw::literal(origin, text.trim())
-        }
+        Kind::Integer { .. }
+        | Kind::Bool
+        | Kind::Ratio
+        | Kind::Choices(_)
+        | Kind::Patterns
+        | Kind::HeaderNames => raw::literal(origin, text.trim()),
         _ => None,
     };
     from_toml.unwrap_or_else(|| Value::new(Some(&origin.to_owned()), text))

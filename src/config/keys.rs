@@ -9,7 +9,7 @@ use super::{flag_table, table};
 
 /// Tables that may be left out as a whole, which has a meaning of its own. What stands in them is required, or has its
 /// default, where they are written.
-const OPTIONAL_TABLES: [&str; 2] = ["flags.*.verify", "flags.*.routes[].effect"];
+const OPTIONAL_TABLES: [&str; 3] = ["admin.tls", "flags.*.verify", "flags.*.routes[].effect"];
 
 /// One key: its place, what may stand there, its default and what it is for.
 #[derive(Debug)]
@@ -57,6 +57,8 @@ pub(super) enum Kind {
     Percent,
     /// One of a closed set.
     Choice(&'static [&'static str]),
+    /// Some of a closed set.
+    Choices(&'static [&'static str]),
     /// An entity's template.
     Entity,
     /// A path's template.
@@ -149,6 +151,7 @@ impl Kind {
             Self::Duration { .. } => "a duration in quotes, such as \"50ms\"",
             Self::Ratio => "a number from 0 to 1",
             Self::Percent => "a percentage, such as 25 or \"12.5%\"",
+            Self::Choices(_) => "a list of words, such as [\"probes\"]",
             Self::Methods => "a list of methods, such as [\"PUT\"]",
             Self::Patterns => "a list of places, such as [\"/segments/*/updatedAt\"]",
             Self::HeaderNames => "a list of headers, such as [\"content-type\"]",

@@ -28,6 +28,18 @@ pub(super) fn header_names(value: &Value) -> Result<Vec<HeaderName>, Fault> {
     texts(value, &Kind::HeaderNames, MAX_HEADERS)?.into_iter().map(read).collect()
 }
 
+/// Words of a closed set.
+pub(super) fn choices<'v>(
+    value: &'v Value,
+    allowed: &'static [&'static str],
+) -> Result<Vec<&'v str>, Fault> {
+    let words = texts(value, &Kind::Choices(allowed), allowed.len())?;
+    match words.iter().all(|word| allowed.contains(word)) {
+        true => Ok(words),
+        false => Err(Fault::NotOneOf { allowed }),
+    }
+}
+
 fn texts<'v>(value: &'v Value, kind: &Kind, max: usize) -> Result<Vec<&'v str>, Fault> {
     let ValueKind::Array(elements) = &value.kind else {
         return Err(values::wrong_type(value, kind));

@@ -143,6 +143,30 @@ pub struct AdminConfig {
     pub listen: SocketAddr,
     /// Who may read and change; required beyond loopback.
     pub tokens_file: Option<PathBuf>,
+    /// What needs no token beyond loopback.
+    pub open: AdminOpen,
+    /// With it the admin plane speaks TLS alone.
+    pub tls: Option<AdminTlsConfig>,
+}
+
+/// `admin.open`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdminOpen {
+    /// `/livez` and `/readyz`.
+    pub probes: bool,
+    /// `/metrics`.
+    pub metrics: bool,
+}
+
+/// `[admin.tls]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminTlsConfig {
+    /// The certificate, and those that signed it, in PEM.
+    pub cert_file: PathBuf,
+    /// Its private key, in PEM.
+    pub key_file: PathBuf,
+    /// Who signs clients' certificates; without it none is asked for.
+    pub client_ca_file: Option<PathBuf>,
 }
 
 /// `[store]`.

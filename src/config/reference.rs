@@ -113,6 +113,10 @@ fn kind(kind: &Kind) -> String {
         Kind::Choice(allowed) => {
             allowed.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
         }
+        Kind::Choices(allowed) => {
+            let words = allowed.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>();
+            format!("list of {}", words.join(", "))
+        }
         Kind::Entity => "template with `{placeholders}`".to_owned(),
         Kind::Path => "path with `{placeholders}`".to_owned(),
         Kind::Methods => "list of methods in capitals".to_owned(),

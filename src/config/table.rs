@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::keys::Kind::{
-    Address, Bool, Choice, Collector, File, Integer, LogFilter, Name, Ratio, Size, StoreUrl,
-    Upstream,
+    Address, Bool, Choice, Choices, Collector, File, Integer, LogFilter, Name, Ratio, Size,
+    StoreUrl, Upstream,
 };
 use super::keys::Presence::{Default, Optional, Required};
 use super::keys::{Key, Kind};
@@ -36,6 +36,11 @@ const MAX_RECORDS: u64 = 100_000;
 const MIN_RECORD_AGE: Duration = Duration::from_secs(60);
 /// Older ones are about a rollout that is long over.
 const MAX_RECORD_AGE: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// The words of `admin.open`.
+pub(super) const PROBES: &str = "probes";
+pub(super) const METRICS: &str = "metrics";
+pub(super) const OPEN: &[&str] = &[PROBES, METRICS];
 
 /// For what is waited for.
 pub(super) const TIMEOUT: Kind = Kind::Duration { min: MIN_TIMEOUT, max: MAX_TIMEOUT };
@@ -138,7 +143,32 @@ pub(super) static KEYS: &[Key] = &[
         "admin.tokens_file",
         File,
         Optional("\"/etc/interlock/tokens.toml\""),
-        "Who may read and change flags; required where `admin.listen` is not loopback.",
+        "Who may read and change flags; required where `admin.listen` is not loopback. Looked at again every 2 s.",
+    ),
+    Key::new(
+        "admin.open",
+        Choices(OPEN),
+        Default("[\"probes\"]"),
+        "What needs no token beyond loopback: `/livez` and `/readyz`, `/metrics`. On loopback neither ever needs one.",
+    ),
+    Key::new(
+        "admin.tls.cert_file",
+        File,
+        Required("\"/etc/interlock/admin/tls.crt\""),
+        "The admin plane's certificate in PEM, with those that signed it; then it speaks TLS alone. Looked at again \
+         every 2 s, as the other two are.",
+    ),
+    Key::new(
+        "admin.tls.key_file",
+        File,
+        Required("\"/etc/interlock/admin/tls.key\""),
+        "The certificate's private key in PEM.",
+    ),
+    Key::new(
+        "admin.tls.client_ca_file",
+        File,
+        Optional("\"/etc/interlock/admin/clients.pem\""),
+        "Who signs clients' certificates, in PEM; then a client needs one, probes too, and a token all the same.",
     ),
     Key::new(
         "store.snapshot",

@@ -44,6 +44,7 @@ pub(super) fn check(value: &Value, kind: &Kind) -> Result<(), Fault> {
         Kind::Ratio => within(ratio(value)?, 0.0, 1.0, |bound| bound.to_string()),
         Kind::Percent => percent(value).map(drop),
         Kind::Choice(allowed) => choice(value, allowed),
+        Kind::Choices(allowed) => lists::choices(value, allowed).map(drop),
         Kind::Entity => parsed::<crate::domain::entity::EntityTemplate>(value).map(drop),
         Kind::Path => parsed::<crate::domain::route::PathTemplate>(value).map(drop),
         Kind::Methods => methods(value).map(drop),

@@ -44,6 +44,12 @@ pub enum Notice {
         /// `legacy.timeout` as text.
         timeout: String,
     },
+    /// Whoever can listen in on the network learns the tokens.
+    #[error(
+        "is reachable from other machines, and tokens would travel in the clear: set admin.tls, or let nobody listen in \
+         between"
+    )]
+    AdminInTheClear,
     /// A setting of a store that is not there.
     #[error("has no effect without store.url")]
     NoStore,

@@ -9,9 +9,9 @@ use super::admin::AdminPlanes;
 use super::journey::{DocumentStore, JourneyOptions, JourneyService, ServiceError};
 use crate::app;
 use crate::config::{
-    AdminConfig, Config, DivergenceConfig, EffectConfig, FixedConfig, FlagConfig, LeaseConfig,
-    LegacyConfig, LogFormat, ProxyConfig, RedisConfig, RouteConfig, StoreConfig, TelemetryConfig,
-    UpstreamUrl, VerifyConfig,
+    AdminConfig, AdminOpen, Config, DivergenceConfig, EffectConfig, FixedConfig, FlagConfig,
+    LeaseConfig, LegacyConfig, LogFormat, ProxyConfig, RedisConfig, RouteConfig, StoreConfig,
+    TelemetryConfig, UpstreamUrl, VerifyConfig,
 };
 use crate::domain::compare::PatternError;
 use crate::domain::effects::EffectPointerError;
@@ -189,7 +189,12 @@ fn config(legacy: SocketAddr, shared: Option<&RedisConfig>) -> Result<Config, Fl
             settle_after_timeout: SETTLE_AFTER_TIMEOUT,
             idle_timeout: Duration::from_secs(30),
         },
-        admin: AdminConfig { listen: LOOPBACK.into(), tokens_file: None },
+        admin: AdminConfig {
+            listen: LOOPBACK.into(),
+            tokens_file: None,
+            open: AdminOpen { probes: true, metrics: true },
+            tls: None,
+        },
         store: StoreConfig { snapshot: None, redis: shared.cloned() },
         telemetry: TelemetryConfig {
             log: "warn".to_owned(),

@@ -6,8 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    Config, DivergenceConfig, EffectConfig, FixedConfig, LogFormat, OtlpProtocol, RedisConfig,
-    ShadowConfig, ShadowMode, StoreUrl, TracesConfig, UpstreamUrl, VerifyConfig,
+    AdminOpen, AdminTlsConfig, Config, DivergenceConfig, EffectConfig, FixedConfig, LogFormat,
+    OtlpProtocol, RedisConfig, ShadowConfig, ShadowMode, StoreUrl, TracesConfig, UpstreamUrl,
+    VerifyConfig,
 };
 use crate::domain::compare::{DecimalText, PointerPattern, Rules, StatusRule};
 use crate::domain::flag::OnStoreLoss;
@@ -168,7 +169,7 @@ prop_compose! {
         hundredths in 0u16..=10_000,
         host in prop_oneof!["10\\.0\\.0\\.[1-9]", Just("2001:db8::1".to_owned()), "[a-z]{1,9}\\.[a-z]{2}"],
         port in 1u16..,
-        flip in proptest::collection::vec(any::<bool>(), 6),
+        flip in proptest::collection::vec(any::<bool>(), 10),
         redis in proptest::option::of(stores()),
         name in "[A-Za-z0-9_.-]{1,30}",
         file in "[ -~]{0,20}[a-z]",
@@ -190,6 +191,12 @@ prop_compose! {
         config.legacy.settle_after_timeout = times[6];
         config.legacy.idle_timeout = times[7];
         config.admin.tokens_file = flip[1].then(|| file.clone().into());
+        config.admin.open = AdminOpen { probes: flip[6], metrics: flip[7] };
+        config.admin.tls = flip[8].then(|| AdminTlsConfig {
+            cert_file: file.clone().into(),
+            key_file: "key".into(),
+            client_ca_file: flip[9].then(|| file.clone().into()),
+        });
         config.store.snapshot = flip[2].then(|| file.into());
         config.store.redis = redis;
         if flip[3] {

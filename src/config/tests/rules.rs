@@ -1,7 +1,7 @@
 //! What must hold between settings, what this version can't do, and what it warns about.
 
 use super::*;
-use crate::config::FixedConfig;
+use crate::config::{AdminOpen, FixedConfig};
 use crate::domain::source::Source;
 
 fn flag(name: &str, entity: &str, route: &str, methods: &str, path: &str) -> String {
@@ -167,6 +167,52 @@ fn the_admin_plane_is_open_to_others_with_tokens_only() {
     }
     loaded(&format!("{MINIMAL}[admin]\nlisten = \"0.0.0.0:9901\"\ntokens_file = \"tokens.toml\""));
     loaded(&format!("{MINIMAL}[admin]\nlisten = \"[::1]:9901\""));
+}
+
+#[test]
+fn tokens_that_cross_a_network_in_the_clear_are_warned_of() {
+    let beyond = "[admin]\nlisten = \"0.0.0.0:9901\"\ntokens_file = \"tokens.toml\"";
+    let tls = "[admin.tls]\ncert_file = \"tls.crt\"\nkey_file = \"tls.key\"";
+
+    let warnings = warnings_for(beyond);
+
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    assert!(warnings[0].contains("admin.listen: is reachable from other machines, and tokens"));
+    assert!(warnings[0].contains("set admin.tls"), "{warnings:#?}");
+    assert_eq!(warnings_for(&format!("{beyond}\n{tls}")), [""; 0]);
+    assert_eq!(warnings_for("[admin]\nlisten = \"[::1]:9901\""), [""; 0]);
+}
+
+#[test]
+fn the_admin_plane_speaks_tls_with_both_files_or_not_at_all() {
+    check_refused(
+        "[admin.tls]\ncert_file = \"tls.crt\"",
+        &["FILE1: admin.tls.key_file: is required: write something like key_file = "],
+    );
+    check_refused("[admin]\ntls = true", &["FILE1: admin.tls: must be a table, not a boolean"]);
+    assert_eq!(loaded(MINIMAL).config.admin.tls, None);
+}
+
+#[test]
+fn what_needs_no_token_is_one_of_two_things() {
+    check_refused(
+        "[admin]\nopen = [\"flags\"]",
+        &["FILE1: admin.open = [\"flags\"]: must be one of probes, metrics"],
+    );
+    check_refused(
+        "[admin]\nopen = \"probes\"",
+        &[
+            "FILE1: admin.open = \"probes\": must be a list of words, such as [\"probes\"], not text",
+        ],
+    );
+    let open = |open: &str| loaded(&format!("{MINIMAL}[admin]\nopen = {open}")).config.admin.open;
+    let with = |env| Files::of(&[MINIMAL]).load(&[("INTERLOCK__ADMIN__OPEN", env)]).unwrap();
+
+    assert_eq!(loaded(MINIMAL).config.admin.open, AdminOpen { probes: true, metrics: false });
+    assert_eq!(open("[]"), AdminOpen { probes: false, metrics: false });
+    assert_eq!(open("[\"metrics\", \"probes\"]"), AdminOpen { probes: true, metrics: true });
+    let of_environment = with("[\"metrics\"]").config.admin.open;
+    assert_eq!(of_environment, AdminOpen { probes: false, metrics: true });
 }
 
 #[test]
