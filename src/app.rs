@@ -3,6 +3,7 @@
 //! Start: flags, listeners, workers, admin plane; then it is ready. Stop: readiness goes, the data plane drains, the admin
 //! plane ends last, so that the drain can be watched.
 
+mod admin;
 mod detector;
 mod flags;
 mod judge;
@@ -13,7 +14,6 @@ mod workers;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,24 +21,21 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::thread::JoinHandle;
 
-use arc_swap::ArcSwap;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
+use self::admin::AdminFiles;
 use self::detector::DetectorThread;
 use self::judge::JudgeThread;
-use self::store::{Fleet, StoreThread};
+use self::store::StoreThread;
 use self::traces::TraceThread;
 use self::workers::{bind_workers, spawn_worker};
-use crate::admin::auth::{Tokens, TokensError};
+use crate::admin::files::FileError;
 use crate::admin::health::Health;
-use crate::admin::{self, AdminState, Changes, HostPolicy, MetricsPage, OnChange};
 use crate::config::{self, Config, Loaded};
-use crate::fleet::session::Identity;
-use crate::net::{self, BoundListener, TcpListener};
+use crate::net::{self, BoundListener};
 use crate::proxy::worker::Shared;
-use crate::shadow::Records;
 use crate::store::StoreError;
 use crate::telemetry::events::{ConfigWarning, DrainFinished, DrainStarted, SidecarStarted};
 use crate::telemetry::{Telemetry, logging};
@@ -62,14 +59,9 @@ pub enum StartError {
     /// The flags can't be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The tokens file can't be used.
-    #[error("admin.tokens_file = \"{}\": {source}", path.display())]
-    Tokens {
-        /// The configuration's value.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: TokensError,
-    },
+    /// A file of the admin plane can't be used.
+    #[error(transparent)]
+    AdminFile(#[from] FileError),
     /// The system gives no thread or runtime.
     #[error("can't start a thread: {0}")]
     Thread(#[source] io::Error),
@@ -117,7 +109,7 @@ impl Sidecar {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let (telemetry, traces) = traces::start(&config)?;
         let store = flags::open_store(&config, &telemetry)?;
-        let tokens = config.admin.tokens_file.as_deref().map(read_tokens).transpose()?;
+        let files = AdminFiles::read(&config.admin)?;
         let listeners = bind_workers(&config)?;
         let me = store::identity();
         let fleet = match &config.store.redis {
@@ -136,8 +128,8 @@ impl Sidecar {
         let (notebook, detector) =
             DetectorThread::start(&config, &me.id, fleet.as_ref(), &records, &telemetry)?.unzip();
         let shared = Shared::new(config, store, leases, submit, telemetry.clone(), notebook);
-        let state = admin_state(&shared, &health, me, tokens, admin_addr, (fleet, records));
-        let (stop_admin, admin) = spawn_admin(state, admin_listener, telemetry.clone())?;
+        let state = admin::state(&shared, &health, me, (&files, admin_addr), (fleet, records));
+        let (stop_admin, admin) = admin::spawn(state, admin_listener, files)?;
         let (drain, _) = watch::channel(false);
         let mut workers = Vec::with_capacity(listeners.len());
         for (number, listener) in listeners.into_iter().enumerate() {
@@ -272,52 +264,12 @@ async fn run(config: Config) -> ExitCode {
     }
 }
 
-fn read_tokens(path: &Path) -> Result<Tokens, StartError> {
-    Tokens::read(path).map_err(|source| StartError::Tokens { path: path.to_owned(), source })
-}
-
 fn bind(key: &'static str, address: SocketAddr, shared: bool) -> Result<BoundListener, StartError> {
     net::listen(address, shared).map_err(|source| StartError::Listen { key, address, source })
 }
 
 fn local_addr(listener: Option<&BoundListener>, otherwise: SocketAddr) -> SocketAddr {
     listener.and_then(|listener| listener.local_addr().ok()).unwrap_or(otherwise)
-}
-
-fn admin_state(
-    shared: &Arc<Shared>,
-    health: &Arc<Health>,
-    me: Identity,
-    tokens: Option<Tokens>,
-    address: SocketAddr,
-    (fleet, records): (Option<Fleet>, Records),
-) -> AdminState {
-    let telemetry = shared.telemetry.clone();
-    let content_type = telemetry.content_type();
-    let (changes, view) = match fleet {
-        Some(fleet) => (Changes::Fleet(fleet.flags), fleet.view),
-        None => {
-            let tell = flags::tell_of_own_changes(&shared.store, &telemetry);
-            let flags = shared.store.clone();
-            let alone = Arc::new(ArcSwap::from_pointee(store::alone(&me, &flags)));
-            let view = Arc::clone(&alone);
-            let on_change = OnChange::new(move |name, from, to| {
-                tell(name, from, to);
-                alone.store(Arc::new(store::alone(&me, &flags)));
-            });
-            (Changes::Local(on_change), view)
-        }
-    };
-    AdminState {
-        store: shared.store.clone(),
-        health: Arc::clone(health),
-        metrics: MetricsPage { render: Box::new(move || telemetry.render()), content_type },
-        tokens,
-        hosts: HostPolicy::for_listener(address),
-        changes,
-        fleet: view,
-        records,
-    }
 }
 
 fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<Running, StartError> {
@@ -330,36 +282,4 @@ fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<Running, 
         })
         .map_err(StartError::Thread)?;
     Ok(Running { thread, ended })
-}
-
-fn spawn_admin(
-    state: AdminState,
-    listener: BoundListener,
-    telemetry: Telemetry,
-) -> Result<(oneshot::Sender<()>, Running), StartError> {
-    let (stop, stopped) = oneshot::channel::<()>();
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
-    let running = spawn("admin".to_owned(), move || {
-        runtime.block_on(async move {
-            let Ok(listener) = TcpListener::from_std(listener) else {
-                return;
-            };
-            let stopped = async {
-                stopped.await.ok();
-            };
-            tokio::select! {
-                () = admin::serve(listener, Arc::new(state), stopped) => {}
-                () = upkeep(&telemetry) => {}
-            }
-        });
-    })?;
-    Ok((stop, running))
-}
-
-async fn upkeep(telemetry: &Telemetry) {
-    let mut every = tokio::time::interval(UPKEEP_EVERY);
-    loop {
-        every.tick().await;
-        telemetry.upkeep();
-    }
 }

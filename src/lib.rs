@@ -19,7 +19,7 @@
 //!   same in `domain/compare`; `shadow` notes, reads, compares and keeps records, on a thread of its own.
 //! - [`config`]: what was written, validated; [`telemetry`]: every metric, label and log line.
 //! - [`demo`]: the bundled racy app, its load, and a scripted rollout.
-//! - [`net`] and [`clock`]: the only places that open sockets of the data plane and read time.
+//! - `tls`: certificates and keys; [`net`] and [`clock`]: the only places that open sockets of the data plane and read time.
 //!
 //! # What always holds
 //!
@@ -59,6 +59,8 @@ pub mod config;
 pub mod telemetry;
 
 pub mod demo;
+
+mod tls;
 
 pub mod net;
 

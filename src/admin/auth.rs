@@ -1,15 +1,16 @@
 //! Who calls, and what they may do.
 
 use std::hint::black_box;
-use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use http::header::{self, HeaderMap};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::files::{FileError, Recipe};
 use super::guard::only;
 use super::problem::Refusal;
+use crate::telemetry::labels::AdminFile;
 
 /// The most tokens: every call that carries one is compared with all.
 const MAX_TOKENS: usize = 64;
@@ -33,6 +34,43 @@ pub enum Role {
     Operator,
 }
 
+impl Role {
+    /// As it is written in a tokens file.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// `admin.tokens_file`.
+#[derive(Clone, Debug)]
+pub struct TokensFile {
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+impl Recipe for TokensFile {
+    type Made = Tokens;
+
+    const FILE: AdminFile = AdminFile::Tokens;
+
+    fn paths(&self) -> Vec<(&'static str, &Path)> {
+        vec![(TOKENS_FILE, &self.path)]
+    }
+
+    fn make(&self, contents: &[Vec<u8>]) -> Result<Tokens, FileError> {
+        let bytes = contents.first().map_or(&[][..], Vec::as_slice);
+        let text = std::str::from_utf8(bytes).map_err(|_| TokensError::NotText);
+        let tokens = text.and_then(Tokens::from_toml);
+        let path = self.path.clone();
+        tokens.map_err(|fault| FileError { key: TOKENS_FILE, path, fault: fault.into() })
+    }
+}
+
+const TOKENS_FILE: &str = "admin.tokens_file";
+
 /// The tokens that are valid. Only their digests are known here.
 #[derive(Clone, Debug)]
 pub struct Tokens {
@@ -49,9 +87,9 @@ struct Entry {
 /// Why a tokens file is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum TokensError {
-    /// The file can't be read.
-    #[error("can't be read: {0}")]
-    Unreadable(#[from] io::Error),
+    /// Not text.
+    #[error("is no text in UTF-8")]
+    NotText,
     /// Not TOML, or not `[[tokens]]` with `name`, `role` and `sha256`.
     #[error(
         "is no list of tokens: write [[tokens]] with name, role = \"viewer\" or \"operator\", and sha256"
@@ -111,7 +149,7 @@ struct RawToken {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
     pub(super) name: String,
-    role: Role,
+    pub(super) role: Role,
 }
 
 impl Caller {
@@ -124,14 +162,6 @@ impl Caller {
 }
 
 impl Tokens {
-    /// Reads a tokens file.
-    ///
-    /// # Errors
-    /// See [`TokensError`].
-    pub fn read(path: &Path) -> Result<Self, TokensError> {
-        Self::from_toml(&std::fs::read_to_string(path)?)
-    }
-
     /// Reads the text of a tokens file. Two tokens may share a name, so that one can take over from the other.
     ///
     /// # Errors
@@ -162,6 +192,12 @@ impl Tokens {
             entries.push(Entry { name, role, sha256 });
         }
         Ok(Self { entries })
+    }
+
+    /// The names, one for each token.
+    #[cfg(test)]
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.name.as_str())
     }
 
     /// Looks at every entry whether or not one fits, so that the time tells nothing.

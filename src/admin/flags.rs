@@ -14,6 +14,7 @@ use crate::domain::flag::{Author, Change, ChangeError, FlagState};
 use crate::store::history::MAX_ENTRIES;
 use crate::store::{Applied, FlagSeed, FlagStore, FleetFlags, StoreChangeError};
 
+use super::audit::Audit;
 use super::auth::Caller;
 use super::input::{self, Request};
 use super::precondition::IfMatch;
@@ -53,6 +54,7 @@ pub(super) fn read(
 /// Answers what changes a flag: the flag as it is then.
 pub(super) async fn change(
     state: &Arc<AdminState>,
+    audit: &Audit,
     endpoint: &Endpoint,
     parts: &Parts,
     body: &[u8],
@@ -78,13 +80,14 @@ pub(super) async fn change(
         }
         (expected, _) => expected?,
     };
-    let applied = apply(state, name, expected, request, caller).await?;
+    let applied = apply(state, audit, name, expected, request, caller).await?;
     Ok(flag_response(seed, &applied.after))
 }
 
-/// Makes a change. It goes on when the caller goes away, or when this gives up waiting.
+/// Makes a change and tells of it. It goes on when the caller goes away, or when this gives up waiting.
 async fn apply(
     state: &Arc<AdminState>,
+    audit: &Audit,
     name: &str,
     expected: Option<u64>,
     request: Request,
@@ -92,14 +95,19 @@ async fn apply(
 ) -> Result<Applied, Refusal> {
     let Request { change, reason } = request;
     let author = Author { by: caller.name, reason, at_ms: clock::wall_ms() };
-    let made = async {
-        match &state.changes {
-            Changes::Fleet(flags) => in_fleet(flags, name, expected, change, author).await,
-            Changes::Local(_) => here(state, name, expected, change, author).await,
+    let (state, audit, name) = (Arc::clone(state), audit.clone(), name.to_owned());
+    let made = tokio::spawn(async move {
+        let made = match &state.changes {
+            Changes::Fleet(flags) => in_fleet(flags, &name, expected, change, author).await,
+            Changes::Local(_) => here(&state, &name, expected, change, author).await,
+        };
+        if let Ok(applied) = &made {
+            audit.changed(&name, applied.after.version, &state.telemetry);
         }
-    };
-    let made = tokio::time::timeout(CHANGE_TIMEOUT, made);
-    made.await.unwrap_or(Err(Refusal::OutcomeUnknown))
+        made
+    });
+    let made = tokio::time::timeout(CHANGE_TIMEOUT, made).await;
+    made.map_err(|_| Refusal::OutcomeUnknown)?.unwrap_or(Err(Refusal::Internal))
 }
 
 async fn in_fleet(

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::domain::decision::Freshness;
 use crate::store::RefusedFlag;
+use crate::telemetry::labels::{AdminFile, LabelValue};
 
 /// What readiness depends on; cheap to update from any thread.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Health {
     workers_expected: usize,
     workers_up: AtomicUsize,
     draining: AtomicBool,
+    /// Whether each of the admin plane's files, as it is now, can't be used.
+    admin_files_refused: [AtomicBool; AdminFile::VALUES.len()],
     checks: Box<[(&'static str, AtomicBool)]>,
 }
 
@@ -42,6 +45,15 @@ pub struct HealthReport {
     pub checks: BTreeMap<&'static str, bool>,
     /// The flags; say nothing about readiness.
     pub flags: FlagsHealth,
+    /// The admin plane; says nothing about readiness.
+    pub admin: AdminHealth,
+}
+
+/// How the admin plane is.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct AdminHealth {
+    /// Which of its files, as they are now, can't be used; the log says why.
+    pub refused: Vec<&'static str>,
 }
 
 /// How the flags of a fleet are.
@@ -85,6 +97,7 @@ impl Health {
             workers_expected,
             workers_up: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            admin_files_refused: Default::default(),
             checks: checks.iter().map(|name| (*name, AtomicBool::new(false))).collect(),
         }
     }
@@ -103,6 +116,20 @@ impl Health {
     /// Whether a shutdown is under way.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether a file of the admin plane, as it is now, can be used.
+    pub(crate) fn set_admin_file(&self, file: AdminFile, usable: bool) {
+        if let Some(refused) = self.admin_files_refused.get(file.index()) {
+            refused.store(!usable, Ordering::Relaxed);
+        }
+    }
+
+    fn admin(&self) -> AdminHealth {
+        let is_refused = |refused: &AtomicBool| refused.load(Ordering::Relaxed);
+        let files = AdminFile::VALUES.iter().zip(&self.admin_files_refused);
+        let refused = files.filter(|(_, refused)| is_refused(refused));
+        AdminHealth { refused: refused.map(|(file, _)| file.word()).collect() }
     }
 
     /// Sets a named check; `false` where [`Self::new`] got no such name.
@@ -128,6 +155,7 @@ impl Health {
             workers: Workers { up, expected: self.workers_expected },
             checks,
             flags: FlagsHealth { refused: refused.iter().map(RefusedView::from).collect() },
+            admin: self.admin(),
         }
     }
 }
@@ -180,6 +208,18 @@ mod tests {
         for freshness in Freshness::ALL {
             assert!(health.report(freshness, std::slice::from_ref(&refused)).ready);
         }
+    }
+
+    #[test]
+    fn a_bad_file_of_the_admin_plane_is_told_and_says_nothing_about_readiness() {
+        let health = Health::new(0, &[]);
+        let report = || health.report(Freshness::Live, &[]);
+
+        health.set_admin_file(AdminFile::Tls, false);
+        assert_eq!((report().ready, report().admin.refused), (true, vec!["tls"]));
+
+        health.set_admin_file(AdminFile::Tls, true);
+        assert!(report().admin.refused.is_empty());
     }
 
     #[test]

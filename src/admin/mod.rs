@@ -1,15 +1,20 @@
 //! The admin plane: health, metrics, and the flags to read and change.
 //!
 //! A call's life is [`handle`]: is the host ours (`guard`), which endpoint (`router`), who calls and may they
-//! ([`auth`]), what do they want (`input`, `precondition`), do it (`flags`), and write it down as a `view` or
-//! a `problem`. `server` brings calls here from a socket. Reading never asks the app or a store, so it answers when
+//! ([`gate`], [`auth`]), what do they want (`input`, `precondition`), do it (`flags`), write it down as a `view` or
+//! a `problem`, and tell of it (`audit`). `server` brings calls here from a socket, through [`tls`] where that is configured;
+//! [`files`] follows tokens and certificates as they are replaced. Reading never asks the app or a store, so it answers when
 //! everything else is gone; in a fleet a change asks the store.
 
 mod accept;
+mod audit;
 pub mod auth;
 mod divergences;
+mod failures;
+pub mod files;
 mod flags;
 mod fleet;
+pub mod gate;
 mod guard;
 pub mod health;
 mod input;
@@ -17,11 +22,13 @@ mod precondition;
 mod problem;
 mod router;
 mod server;
+pub mod tls;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -36,13 +43,16 @@ use crate::domain::flag::FlagState;
 use crate::fleet::FleetView;
 use crate::shadow::Records;
 use crate::store::{Applied, FlagStore, FleetFlags};
+use crate::telemetry::Telemetry;
 
-use auth::Tokens;
+use audit::Audit;
+use gate::Gate;
 pub use guard::HostPolicy;
 use health::Health;
 use problem::Refusal;
 use router::{Access, Endpoint};
 pub use server::serve;
+use tls::Secure;
 
 /// What an answer's body is made of.
 pub type AdminResponse = Response<Full<Bytes>>;
@@ -55,8 +65,10 @@ pub struct AdminState {
     pub health: Arc<Health>,
     /// What `/metrics` answers.
     pub metrics: MetricsPage,
-    /// Who may read and change; without them everybody who can connect may do both.
-    pub tokens: Option<Tokens>,
+    /// Who may read and change.
+    pub gate: Gate,
+    /// Makes connections secure; without it they are plain.
+    pub secure: Option<Secure>,
     /// Which `Host` a call may name.
     pub hosts: HostPolicy,
     /// How flags are changed.
@@ -65,6 +77,8 @@ pub struct AdminState {
     pub fleet: Arc<ArcSwap<FleetView>>,
     /// The divergence records.
     pub(crate) records: Records,
+    /// Tells of changes and refusals.
+    pub telemetry: Telemetry,
 }
 
 /// How flags are changed.
@@ -109,19 +123,30 @@ impl OnChange {
     }
 }
 
-/// Answers one call. Never fails: what can't be done is an answer too.
-pub async fn handle<B>(state: &Arc<AdminState>, request: Request<B>) -> AdminResponse
+/// Answers one call from the other end of a connection. Never fails: what can't be done is an answer too.
+pub async fn handle<B>(
+    state: &Arc<AdminState>,
+    peer: SocketAddr,
+    request: Request<B>,
+) -> AdminResponse
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (parts, body) = request.into_parts();
-    let answer = answer(state, &parts, body).await;
-    finish(&parts.method, answer.unwrap_or_else(Refusal::into_response))
+    let mut audit = Audit::of(peer, &parts.method);
+    let answer = answer(state, &mut audit, peer, &parts, body).await;
+    let response = answer.unwrap_or_else(|refusal| {
+        audit.refused(&refusal, &state.telemetry);
+        refusal.into_response()
+    });
+    finish(&parts.method, response)
 }
 
 async fn answer<B>(
     state: &Arc<AdminState>,
+    audit: &mut Audit,
+    peer: SocketAddr,
     parts: &Parts,
     body: B,
 ) -> Result<AdminResponse, Refusal>
@@ -130,12 +155,26 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     state.hosts.check(parts)?;
-    let endpoint = router::route(parts.uri.path())?;
-    let access = endpoint.access(&parts.method)?;
+    let endpoint = router::route(parts.uri.path());
+    let access = match &endpoint {
+        Ok(endpoint) => {
+            audit.is_for(endpoint);
+            endpoint.access(&parts.method)
+        }
+        Err(_) => Ok(Access::Read),
+    };
+    if let (Ok(endpoint), Ok(Access::Open)) = (&endpoint, &access)
+        && state.gate.is_open(endpoint)
+    {
+        return Ok(open(state, endpoint));
+    }
+    // Before it is said what there is: whoever has no token learns only that one is needed.
+    let caller = state.gate.admit(&parts.headers, peer.ip())?;
+    audit.is_by(caller.clone());
+    let (endpoint, access) = (endpoint?, access?);
     if access == Access::Open {
         return Ok(open(state, &endpoint));
     }
-    let caller = auth::caller(state.tokens.as_ref(), &parts.headers)?;
     match &endpoint {
         Endpoint::Fleet => return fleet::read(state, parts.uri.query()),
         Endpoint::Divergences => return divergences::list(state, parts.uri.query()).await,
@@ -148,7 +187,7 @@ where
     caller.check_may_change()?;
     guard::check_write(parts)?;
     let body = input::read_body(body).await?;
-    flags::change(state, &endpoint, parts, &body, caller).await
+    flags::change(state, audit, &endpoint, parts, &body, caller).await
 }
 
 /// The endpoints for machines that carry no token.

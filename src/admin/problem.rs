@@ -5,9 +5,12 @@ use http::{HeaderName, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
+use std::time::Duration;
+
 use crate::domain::flag::ChangeError;
 use crate::domain::percent::PercentError;
 use crate::store::{PersistError, Place, StoreChangeError};
+use crate::telemetry::labels::AdminRefusal;
 
 use super::input::MAX_BODY_BYTES;
 use super::router::ROUTES;
@@ -34,6 +37,11 @@ pub(super) enum Refusal {
     NoToken,
     #[error("Authorization holds no token of the tokens file")]
     BadToken,
+    #[error(
+        "Authorization holds no token of the tokens file, and too many such have come from this address: a valid one is let \
+         in at any time"
+    )]
+    TooManyFailures { wait: Duration },
     #[error("a viewer's token reads only: a change needs an operator's")]
     ViewerMayNotChange,
     #[error("a change may not come from another site's page: see Origin and Sec-Fetch-Site")]
@@ -143,6 +151,9 @@ impl Refusal {
             Self::ForeignHost => (StatusCode::FORBIDDEN, "foreign-host", "Host not allowed"),
             Self::NoToken => (StatusCode::UNAUTHORIZED, "no-token", "A token is needed"),
             Self::BadToken => (StatusCode::UNAUTHORIZED, "bad-token", "The token is not valid"),
+            Self::TooManyFailures { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-failures", "Too many wrong tokens")
+            }
             Self::ViewerMayNotChange => {
                 (StatusCode::FORBIDDEN, "viewer-may-not-change", "Not allowed")
             }
@@ -184,6 +195,26 @@ impl Refusal {
         }
     }
 
+    /// The answer's status, and the kind of problem without its prefix.
+    pub(super) fn kind(&self) -> (StatusCode, &'static str) {
+        let (status, slug, _) = self.facts();
+        (status, slug)
+    }
+
+    /// What it is counted as.
+    pub(super) fn counted_as(&self) -> AdminRefusal {
+        match self {
+            Self::NoToken => AdminRefusal::NoToken,
+            Self::BadToken => AdminRefusal::BadToken,
+            Self::TooManyFailures { .. } => AdminRefusal::TooManyFailures,
+            Self::ViewerMayNotChange => AdminRefusal::NotAllowed,
+            Self::ForeignHost => AdminRefusal::ForeignHost,
+            Self::CrossSite => AdminRefusal::CrossSite,
+            other if other.facts().0.is_server_error() => AdminRefusal::Failed,
+            _ => AdminRefusal::BadCall,
+        }
+    }
+
     /// The header field that belongs to a refusal.
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
@@ -201,6 +232,10 @@ impl Refusal {
             Self::Stale { current } => Some((header::ETAG, etag(*current))),
             Self::StoreUnavailable(_) => {
                 Some((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS)))
+            }
+            Self::TooManyFailures { wait } => {
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                Some((header::RETRY_AFTER, HeaderValue::from(seconds)))
             }
             // What is left of such a body can't be read past.
             Self::BodyTooLarge | Self::BodyTooSlow => {
@@ -229,6 +264,10 @@ impl Refusal {
         let json = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = body_response(status, "application/problem+json", json.into());
         response.headers_mut().extend(self.header());
+        if let Self::TooManyFailures { .. } = self {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
         response
     }
 }

@@ -74,6 +74,27 @@ pub(super) fn route(path: &str) -> Result<Endpoint, Refusal> {
 }
 
 impl Endpoint {
+    /// Its path, as it stands among [`ROUTES`].
+    pub(super) fn template(&self) -> &'static str {
+        let [livez, readyz, metrics, flags, flag, kill, resume, history, explain, rest @ ..] =
+            ROUTES;
+        let [fleet, divergences, divergence] = rest;
+        match self {
+            Self::Livez => livez,
+            Self::Readyz => readyz,
+            Self::Metrics => metrics,
+            Self::Flags => flags,
+            Self::Flag { .. } => flag,
+            Self::Kill { .. } => kill,
+            Self::Resume { .. } => resume,
+            Self::History { .. } => history,
+            Self::Explain { .. } => explain,
+            Self::Fleet => fleet,
+            Self::Divergences => divergences,
+            Self::Divergence { .. } => divergence,
+        }
+    }
+
     /// Who may use this method here.
     pub(super) fn access(&self, method: &Method) -> Result<Access, Refusal> {
         let reads = method == Method::GET || method == Method::HEAD;

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::Request;
@@ -11,14 +13,19 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::{AdminState, handle};
 use crate::net::{TcpListener, TcpStream};
+use crate::telemetry::events::HandshakeFailed;
 
 /// The most connections at once: probes, a scraper, a few consoles. With one more, the oldest is closed.
 const MAX_CONNECTIONS: usize = 256;
+
+/// The most of them that have not come to the end of their handshake. With one more, the oldest such is closed.
+const MAX_HANDSHAKES: usize = 64;
 
 /// The largest header block and read buffer, in bytes.
 const MAX_BUFFER_BYTES: usize = 32 * 1024;
@@ -45,7 +52,7 @@ pub async fn serve(
     let mut shutdown = pin!(shutdown);
     let (ending, _) = watch::channel(false);
     let mut connections = JoinSet::new();
-    let mut oldest_first = VecDeque::new();
+    let mut places = Places::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -53,13 +60,16 @@ pub async fn serve(
             accepted = listener.accept() => accepted,
         };
         while connections.try_join_next().is_some() {}
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, peer)) = accepted else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        make_room(&mut oldest_first);
+        places.make_room();
+        let handshaking = Arc::new(AtomicBool::new(state.secure.is_some()));
+        let secured = Arc::clone(&handshaking);
         let (state, ending) = (Arc::clone(&state), ending.subscribe());
-        oldest_first.push_back(connections.spawn(connection(stream, state, ending)));
+        let task = connections.spawn(connection(stream, peer, secured, state, ending));
+        places.oldest_first.push_back(Place { task, handshaking });
     }
     drop(listener);
     ending.send_replace(true);
@@ -67,25 +77,78 @@ pub async fn serve(
     drop(tokio::time::timeout(GRACE, ended).await);
 }
 
-/// Where all places are taken, the connection that has lasted longest goes: whoever holds connections open must not lock
-/// out the probes.
-fn make_room(oldest_first: &mut VecDeque<AbortHandle>) {
-    if oldest_first.len() >= MAX_CONNECTIONS {
-        oldest_first.retain(|connection| !connection.is_finished());
+/// A connection.
+struct Place {
+    task: AbortHandle,
+    /// Whether it is still about its handshake.
+    handshaking: Arc<AtomicBool>,
+}
+
+/// The connections that there are.
+#[derive(Default)]
+struct Places {
+    oldest_first: VecDeque<Place>,
+}
+
+impl Places {
+    /// Where all places are taken, the connection that has lasted longest goes: whoever holds connections open, or never
+    /// ends a handshake, must not lock out the probes.
+    fn make_room(&mut self) {
+        self.oldest_first.retain(|place| !place.task.is_finished());
+        if self.oldest_first.len() >= MAX_CONNECTIONS {
+            self.end(0);
+        }
+        let is_handshaking = |place: &Place| place.handshaking.load(Ordering::Relaxed);
+        let mut handshakes =
+            self.oldest_first.iter().enumerate().filter(|(_, it)| is_handshaking(it));
+        let oldest = handshakes.next().map(|(index, _)| index);
+        if handshakes.count() + 1 >= MAX_HANDSHAKES
+            && let Some(oldest) = oldest
+        {
+            self.end(oldest);
+        }
     }
-    if oldest_first.len() >= MAX_CONNECTIONS
-        && let Some(oldest) = oldest_first.pop_front()
-    {
-        oldest.abort();
+
+    fn end(&mut self, index: usize) {
+        if let Some(place) = self.oldest_first.remove(index) {
+            place.task.abort();
+        }
     }
 }
 
-async fn connection(stream: TcpStream, state: Arc<AdminState>, mut ending: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    handshaking: Arc<AtomicBool>,
+    state: Arc<AdminState>,
+    ending: watch::Receiver<bool>,
+) {
     // Without it an answer may wait for a delayed acknowledgement; a socket that refuses it works all the same.
     drop(stream.set_nodelay(true));
+    let Some(secure) = &state.secure else {
+        return calls(stream, peer, state, ending).await;
+    };
+    let secured = match secure.handshake(stream).await {
+        Some(Ok(secured)) => secured,
+        Some(Err(error)) => return HandshakeFailed { peer, error: &error }.emit(&state.telemetry),
+        None => return,
+    };
+    handshaking.store(false, Ordering::Relaxed);
+    calls(secured, peer, state, ending).await;
+}
+
+/// Serves the calls of one connection.
+async fn calls<S>(
+    stream: S,
+    peer: SocketAddr,
+    state: Arc<AdminState>,
+    mut ending: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(move |request: Request<Incoming>| {
         let state = Arc::clone(&state);
-        async move { Ok::<_, Infallible>(handle(&state, request).await) }
+        async move { Ok::<_, Infallible>(handle(&state, peer, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -11,9 +11,12 @@ use http::HeaderMap;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
+use super::auth::Tokens;
+use super::gate::OpenTo;
 use super::*;
 use crate::domain::flag::{OnStoreLoss, Strategy};
 use crate::store::FlagSeed;
+use crate::telemetry::Topology;
 use sha2::{Digest, Sha256};
 
 type Heard = Arc<Mutex<Vec<(String, u64, u64)>>>;
@@ -22,6 +25,7 @@ type Heard = Arc<Mutex<Vec<(String, u64, u64)>>>;
 struct Plane {
     state: Arc<AdminState>,
     heard: Heard,
+    peer: SocketAddr,
 }
 
 /// An answer, read whole.
@@ -65,7 +69,11 @@ impl Plane {
                 render: Box::new(|| "interlock_draining 0\n".to_owned()),
                 content_type: "text/plain; version=0.0.4",
             },
-            tokens,
+            gate: Gate::new(
+                tokens.map(|tokens| Arc::new(ArcSwap::from_pointee(tokens))),
+                OpenTo { probes: true, metrics: true },
+            ),
+            secure: None,
             hosts: HostPolicy::for_listener("127.0.0.1:9901".parse().unwrap()),
             changes: Changes::Local(OnChange::new(move |flag, before, after| {
                 let versions = (flag.to_owned(), before.version, after.version);
@@ -73,12 +81,13 @@ impl Plane {
             })),
             fleet: Arc::default(),
             records: Records::of_a_test(),
+            telemetry: Telemetry::new(&Topology::default()),
         };
-        Self { state: Arc::new(state), heard }
+        Self { state: Arc::new(state), heard, peer: "127.0.0.1:4711".parse().unwrap() }
     }
 
     async fn call(&self, request: Request<Full<Bytes>>) -> Answer {
-        let (parts, body) = handle(&self.state, request).await.into_parts();
+        let (parts, body) = handle(&self.state, self.peer, request).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer {
             status: parts.status.as_u16(),

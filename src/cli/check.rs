@@ -8,8 +8,12 @@ use std::{fs, io};
 use serde_json::{Value, json};
 
 use super::{CheckArgs, DONE, FAILED, Output, REFUSED, output};
-use crate::admin::auth::Tokens;
-use crate::config::{ConfigProblems, Fault, Loaded, Origin, Problem, Warning};
+use crate::admin::auth::TokensFile;
+use crate::admin::files::{FileError, Reread};
+use crate::admin::tls::CertificateFiles;
+use crate::config::{
+    AdminConfig, AdminTlsConfig, ConfigProblems, Fault, Loaded, Origin, Problem, Warning,
+};
 
 /// Right, and most likely not what was meant.
 const NO_FLAGS: &str = "no flags: everything passes through to the app as it is";
@@ -41,13 +45,11 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
     output::stdout(&report.stdout, report.code)
 }
 
-/// Looks into the tokens file as well, as a start would, and whether the store's files could be read.
+/// Looks into the admin plane's files as well, as a start would, and whether the store's files could be read.
 pub(super) fn with_files(loaded: Loaded) -> Result<Loaded, ConfigProblems> {
-    let tokens = loaded.config.admin.tokens_file.as_ref();
-    let tokens = tokens.and_then(|path| {
-        let why = Tokens::read(path).err()?;
-        Some(unusable("admin.tokens_file", path, why.into()))
-    });
+    let of_admin = of_admin(&loaded.config.admin).into_iter();
+    let of_admin =
+        of_admin.map(|FileError { key, path, fault }| unusable(key, &path, fault.into()));
     let of_store = loaded.config.store.redis.iter().flat_map(|redis| {
         [
             ("store.username_file", &redis.username_file),
@@ -59,10 +61,26 @@ pub(super) fn with_files(loaded: Loaded) -> Result<Loaded, ConfigProblems> {
         let path = path.as_ref()?;
         Some(unusable(key, path, readable(path).err()?.into()))
     });
-    match ConfigProblems::new(tokens.into_iter().chain(of_store).collect()) {
+    match ConfigProblems::new(of_admin.chain(of_store).collect()) {
         Some(problems) => Err(problems),
         None => Ok(loaded),
     }
+}
+
+/// What is wrong with the admin plane's files.
+fn of_admin(admin: &AdminConfig) -> Vec<FileError> {
+    let tokens = admin.tokens_file.clone();
+    let tokens = tokens.and_then(|path| Reread::open(TokensFile { path }).err());
+    let tls =
+        admin.tls.clone().and_then(|AdminTlsConfig { cert_file, key_file, client_ca_file }| {
+            let certificate = CertificateFiles {
+                certificate: cert_file,
+                key: key_file,
+                client_ca: client_ca_file,
+            };
+            Reread::open(certificate).err()
+        });
+    tokens.into_iter().chain(tls).collect()
 }
 
 fn unusable(key: &str, path: &Path, why: Box<dyn Error + Send + Sync>) -> Problem {

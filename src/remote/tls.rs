@@ -12,6 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::net::TcpStream;
+use crate::tls;
 
 /// Why there is no secure connection.
 #[derive(Debug, thiserror::Error)]
@@ -69,23 +70,16 @@ impl Tls {
         }
         let roots = match &self.ca_file {
             Some(path) => roots_of(path)?,
-            None => roots_of_system(),
+            None => tls::system_roots(),
         };
         if roots.is_empty() {
             return Err(TlsError::NobodyToTrust);
         }
-        let trust = Arc::new(config(roots)?);
+        let trust = tls::client()?.with_root_certificates(roots).with_no_client_auth();
+        let trust = Arc::new(trust);
         *self.trust.borrow_mut() = Some(Arc::clone(&trust));
         Ok(trust)
     }
-}
-
-fn config(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
-    // The provider is named, so that nothing depends on one that the process has installed, or not.
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn roots_of(path: &Path) -> Result<RootCertStore, TlsError> {
@@ -95,12 +89,4 @@ fn roots_of(path: &Path) -> Result<RootCertStore, TlsError> {
         roots.add(certificate.map_err(wrong)?)?;
     }
     Ok(roots)
-}
-
-/// The system's own store may hold certificates that can't be read: the others are trusted all the same.
-fn roots_of_system() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    let (_added, _ignored) = roots.add_parsable_certificates(found.certs);
-    roots
 }

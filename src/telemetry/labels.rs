@@ -1,6 +1,6 @@
 //! The closed sets that label values come from: nothing that a client sends ever becomes a label.
 //!
-//! Those of divergence and traces stand in `labels/divergence.rs`.
+//! Those of divergence and traces stand in `labels/divergence.rs`, those of the admin plane in `labels/admin.rs`.
 
 use http::StatusCode;
 
@@ -45,8 +45,10 @@ macro_rules! label_enum {
     };
 }
 
+mod admin;
 mod divergence;
 
+pub use admin::{AdminFile, AdminRefusal};
 pub use divergence::{DetectorState, Inconclusive, ReadResult, ShadowSkip, SpanDrop};
 
 macro_rules! label_of_domain {
@@ -372,6 +374,8 @@ mod tests {
         check::<DetectorState>();
         check::<ReadResult>();
         check::<SpanDrop>();
+        check::<AdminRefusal>();
+        check::<AdminFile>();
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::labels::{
-    ClientError, Exposure, FlagsError, Inconclusive, LabelValue, LeaseRefusal, SpanDrop,
-    UpstreamError,
+    AdminRefusal, ClientError, Exposure, FlagsError, Inconclusive, LabelValue, LeaseRefusal,
+    SpanDrop, UpstreamError,
 };
 use crate::domain::divergence::Cause;
 use crate::domain::flag::Path;
@@ -24,6 +24,7 @@ pub(super) enum Fault {
     Candidate(UpstreamError),
     Spans(SpanDrop),
     Inconclusive(Inconclusive),
+    Admin(AdminRefusal),
     Store,
     Panic,
 }
@@ -43,6 +44,7 @@ impl Fault {
             Self::Candidate(_) => "candidate_failed",
             Self::Spans(_) => "spans_dropped",
             Self::Inconclusive(_) => "verify_inconclusive",
+            Self::Admin(_) => "audit",
             Self::Store => "store_fault",
             Self::Panic => "worker_panicked",
         }
@@ -60,6 +62,7 @@ impl Fault {
             Self::Candidate(error) => error.word(),
             Self::Spans(drop) => drop.word(),
             Self::Inconclusive(reason) => reason.word(),
+            Self::Admin(refusal) => refusal.word(),
             Self::Store | Self::Panic => "",
         }
     }
@@ -77,6 +80,7 @@ impl Fault {
             .chain(UpstreamError::VALUES.iter().copied().map(Self::Candidate))
             .chain(SpanDrop::VALUES.iter().copied().map(Self::Spans))
             .chain(Inconclusive::VALUES.iter().copied().map(Self::Inconclusive))
+            .chain(AdminRefusal::VALUES.iter().copied().map(Self::Admin))
             .chain([Self::Store, Self::Panic])
             .collect()
     }

@@ -15,6 +15,9 @@ use super::sink;
 /// The target of every line of ours, for filters.
 pub const TARGET: &str = "interlock";
 
+/// The target of the audit trail. It is written at any level of the log, unless a filter names it.
+pub const AUDIT_TARGET: &str = "interlock::audit";
+
 /// How lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -82,7 +85,12 @@ fn parse(text: &str) -> Result<EnvFilter, LogError> {
     {
         return Err(LogError::NotALevel { filter: text.to_owned(), word: word.to_owned() });
     }
-    EnvFilter::try_new(text).map_err(|source| LogError::Filter { filter: text.to_owned(), source })
+    let with_audit = match text.contains(AUDIT_TARGET) {
+        true => text.to_owned(),
+        false => format!("{text},{AUDIT_TARGET}=info"),
+    };
+    EnvFilter::try_new(with_audit)
+        .map_err(|source| LogError::Filter { filter: text.to_owned(), source })
 }
 
 fn subscriber<W>(
@@ -182,6 +190,21 @@ mod tests {
         assert_eq!(capture::lines("warn", LogFormat::Text, emit).len(), 0);
         assert_eq!(capture::lines("warn,interlock=info", LogFormat::Text, emit).len(), 1);
         assert_eq!(capture::lines("info", LogFormat::Text, emit).len(), 2);
+    }
+
+    #[test]
+    fn the_audit_trail_is_written_at_any_level_unless_a_filter_names_it() {
+        let emit = || {
+            tracing::info!(target: AUDIT_TARGET, "audit");
+            tracing::info!(target: TARGET, "ours");
+        };
+        let count = |filter| capture::lines(filter, LogFormat::Json, emit).len();
+
+        for filter in ["off", "error", "interlock=warn", "warn,other=debug"] {
+            assert_eq!(count(filter), 1, "{filter}");
+        }
+        assert_eq!(count("info"), 2);
+        assert_eq!(count("info,interlock::audit=off"), 1);
     }
 
     #[test]

@@ -7,9 +7,9 @@ use crate::domain::divergence::{Cause, Verdict};
 use crate::domain::flag::{Path, Protection};
 
 use super::labels::{
-    Breaker, ChangeKind, ClientError, CodeClass, DetectorState, Exposure, FlagsError, Inconclusive,
-    LabelValue, LeaseGate, LeaseRefusal, Outcome, ReadResult, Role, ShadowSkip, SpanDrop,
-    StoreOperation, StoreResult, TransitionStep, UpstreamError, words,
+    AdminFile, AdminRefusal, Breaker, ChangeKind, ClientError, CodeClass, DetectorState, Exposure,
+    FlagsError, Inconclusive, LabelValue, LeaseGate, LeaseRefusal, Outcome, ReadResult, Role,
+    ShadowSkip, SpanDrop, StoreOperation, StoreResult, TransitionStep, UpstreamError, words,
 };
 
 /// One family of series.
@@ -308,6 +308,14 @@ catalogue! {
     DIVERGENCES_DROPPED = "interlock_divergence_records_dropped_total", Counter, "records", [FLAG],
         "Divergences that were counted and not recorded: too many at a time, or the store did not take them.",
         "sum by (flag) (increase(interlock_divergence_records_dropped_total[1h])) > 0";
+    ADMIN_REFUSED = "interlock_admin_refused_total", Counter, "calls",
+        [closed::<AdminRefusal>("reason")],
+        "Calls and connections that the admin plane refused, by reason.",
+        "sum by (reason) (increase(interlock_admin_refused_total{reason=~\"bad_token|too_many_failures\"}[10m])) > 0";
+    ADMIN_FILE_REFUSED = "interlock_admin_file_refused", Gauge, "0 or 1",
+        [closed::<AdminFile>("file")],
+        "1 while a file of the admin plane, as it is now, can't be used: what was read before holds.",
+        "max by (file) (interlock_admin_file_refused) == 1";
     DRAINING = "interlock_draining", Gauge, "0 or 1", [],
         "1 while the sidecar shuts down: calls in flight finish, then it ends.",
         "sum(interlock_draining)";

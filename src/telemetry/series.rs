@@ -89,6 +89,8 @@ pub(super) struct Series {
     pub(super) worker_panics: Table<Counter, 0>,
     pub(super) log_suppressed: Table<Counter, 0>,
     pub(super) log_dropped: Table<Counter, 0>,
+    pub(super) admin_refused: Table<Counter, 1>,
+    pub(super) admin_file_refused: Table<Gauge, 1>,
     pub(super) draining: Table<Gauge, 0>,
     pub(super) process: Process,
 }
@@ -184,6 +186,8 @@ impl Series {
             worker_panics: r.counters(&names::WORKER_PANICS),
             log_suppressed: r.counters(&names::LOG_SUPPRESSED),
             log_dropped: r.counters(&names::LOG_DROPPED),
+            admin_refused: r.counters(&names::ADMIN_REFUSED),
+            admin_file_refused: r.gauges(&names::ADMIN_FILE_REFUSED),
             draining: r.gauges(&names::DRAINING),
             process: r.process(),
         }

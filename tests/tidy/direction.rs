@@ -16,21 +16,34 @@ const FLAG: &str = "telemetry::FlagIndex";
 /// A module, and what it may import. A part of a module, `a::b`, grants that part alone.
 pub const TABLE: &[(&str, &[&str])] = &[
     ("main", &[ALL]),
-    // `check` reads the tokens file with the eyes of the admin plane.
-    ("cli", &["admin::auth", "clock", "config", "demo", "domain", "net"]),
+    // `check` reads the admin plane's files with the eyes of the admin plane.
+    (
+        "cli",
+        &[
+            "admin::auth",
+            "admin::files",
+            "admin::tls",
+            "clock",
+            "config",
+            "demo",
+            "domain",
+            "net",
+            "tls",
+        ],
+    ),
     // The demo starts whole sidecars.
     ("demo", &["app", "clock", "config", "domain", "net"]),
     ("app", &[ALL]),
     // Paths send over the proxy's connections.
     ("paths", &["clock", "config", "domain", "lease", "proxy", "shadow", "telemetry"]),
     ("proxy", &["clock", "config", "domain", "lease", "net", "shadow", "store", "telemetry"]),
-    ("admin", &["clock", "domain", "fleet", "net", "shadow", "store", "telemetry"]),
+    ("admin", &["clock", "domain", "fleet", "net", "shadow", "store", "telemetry", "tls"]),
     ("shadow", &["clock", "config", "domain", "fleet", "remote", "telemetry"]),
     // What speaks to the store emits events, and names what they are about.
     ("store", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG]),
     ("lease", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG]),
     ("fleet", &["clock", "domain", "remote", EVENTS, LABELS, TELEMETRY, "telemetry::VERSION"]),
-    ("remote", &["clock", "config", "net", EVENTS, LABELS, TELEMETRY, TOPOLOGY]),
+    ("remote", &["clock", "config", "net", "tls", EVENTS, LABELS, TELEMETRY, TOPOLOGY]),
     // The exporter of spans dials the collector.
     (
         "telemetry",
@@ -44,6 +57,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("config", &["domain"]),
+    ("tls", &[]),
     ("net", &["clock"]),
     ("clock", &[]),
     ("domain", &[]),

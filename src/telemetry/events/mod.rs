@@ -3,6 +3,7 @@
 //! State changes and faults write one line each; requests write none above `debug`. Lines about faults that can come
 //! at the rate of the requests are limited.
 
+mod admin;
 mod divergence;
 mod flags;
 mod lifecycle;
@@ -11,6 +12,9 @@ mod shadows;
 mod store;
 mod updates;
 
+pub use admin::{
+    AdminCall, AdminChanged, AdminFileRefused, AdminFileTaken, AdminRefused, HandshakeFailed,
+};
 pub use divergence::{
     Compared, DetectorChanged, DivergenceKept, ShadowSkipped, SpansDropped, SpansExported,
     UnmanagedWrite, UpdatesLost, UpdatesVerified, VerifyInconclusive, VerifyRead,

@@ -1,0 +1,117 @@
+//! TLS of the admin plane: its certificate, whom of the clients it trusts, and the handshake.
+//!
+//! A client's certificate lets it connect and gives it no role: that is the token's.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::files::{FileError, FileFault, Recipe};
+use crate::net::TcpStream;
+use crate::telemetry::labels::AdminFile;
+use crate::tls;
+
+/// For a handshake, from the connection on.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the admin plane speaks.
+const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// The files of `admin.tls`.
+#[derive(Clone, Debug)]
+pub struct CertificateFiles {
+    /// `cert_file`: the certificate, and those that signed it.
+    pub certificate: PathBuf,
+    /// `key_file`.
+    pub key: PathBuf,
+    /// `client_ca_file`: who signs clients' certificates; without it none is asked for.
+    pub client_ca: Option<PathBuf>,
+}
+
+const CERTIFICATE: &str = "admin.tls.cert_file";
+const KEY: &str = "admin.tls.key_file";
+const CLIENT_CA: &str = "admin.tls.client_ca_file";
+
+impl Recipe for CertificateFiles {
+    type Made = ServerConfig;
+
+    const FILE: AdminFile = AdminFile::Tls;
+
+    fn paths(&self) -> Vec<(&'static str, &Path)> {
+        let mut paths = vec![(CERTIFICATE, self.certificate.as_path()), (KEY, &self.key)];
+        paths.extend(self.client_ca.iter().map(|path| (CLIENT_CA, path.as_path())));
+        paths
+    }
+
+    fn make(&self, contents: &[Vec<u8>]) -> Result<ServerConfig, FileError> {
+        let text = |place: usize| contents.get(place).map_or(&[][..], Vec::as_slice);
+        let error = |key, path: &Path, fault| FileError { key, path: path.to_owned(), fault };
+        let of_key = |fault| error(KEY, &self.key, fault);
+        let certificates = tls::certificates(text(0))
+            .map_err(|fault| error(CERTIFICATE, &self.certificate, fault.into()))?;
+        let key = tls::key(text(1)).map_err(|fault| of_key(fault.into()))?;
+        let builder = ServerConfig::builder_with_provider(tls::provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|source| of_key(FileFault::KeyMismatch(source)))?;
+        let builder = match &self.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let of_ca = |fault| error(CLIENT_CA, path, fault);
+                let roots = tls::roots(text(2)).map_err(|fault| of_ca(fault.into()))?;
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(roots.into(), tls::provider());
+                let verifier = verifier.build();
+                builder.with_client_cert_verifier(
+                    verifier.map_err(|fault| of_ca(FileFault::NoAuthority(fault)))?,
+                )
+            }
+        };
+        let made = builder.with_single_cert(certificates, key);
+        let mut config = made.map_err(|source| of_key(FileFault::KeyMismatch(source)))?;
+        config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+        Ok(config)
+    }
+}
+
+/// Why a connection did not get as far as the first call.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HandshakeError {
+    /// It took too long.
+    #[error("no handshake within {HANDSHAKE_TIMEOUT:?}")]
+    TooSlow,
+    /// It spoke no TLS, or none that is spoken here, or showed no certificate that is trusted.
+    #[error("TLS: {0}")]
+    Failed(#[source] io::Error),
+}
+
+/// Secures connections with the certificate in force.
+#[derive(Clone)]
+pub struct Secure(Arc<ArcSwap<ServerConfig>>);
+
+impl Secure {
+    /// With what is in force at the time of each handshake.
+    pub(crate) fn with(in_force: Arc<ArcSwap<ServerConfig>>) -> Self {
+        Self(in_force)
+    }
+
+    /// The handshake. `None` where the other side left without a word, as those do that only see whether a port is open.
+    pub(super) async fn handshake(
+        &self,
+        stream: TcpStream,
+    ) -> Option<Result<TlsStream<TcpStream>, HandshakeError>> {
+        let acceptor = TlsAcceptor::from(self.0.load_full());
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+            Err(_) => Some(Err(HandshakeError::TooSlow)),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+            Ok(Err(error)) => Some(Err(HandshakeError::Failed(error))),
+            Ok(Ok(stream)) => Some(Ok(stream)),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The admin plane's state and thread, and the files that it reads again.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+
+use super::store::Fleet;
+use super::{Running, StartError, UPKEEP_EVERY, flags, store};
+use crate::admin::auth::{Tokens, TokensFile};
+use crate::admin::files::{self, FileError, Look, Reread};
+use crate::admin::gate::{Gate, OpenTo};
+use crate::admin::health::Health;
+use crate::admin::tls::{CertificateFiles, Secure};
+use crate::admin::{self, AdminState, Changes, HostPolicy, MetricsPage, OnChange};
+use crate::config::{AdminConfig, AdminTlsConfig};
+use crate::fleet::session::Identity;
+use crate::net::{BoundListener, TcpListener};
+use crate::proxy::worker::Shared;
+use crate::shadow::Records;
+use crate::telemetry::Telemetry;
+
+/// The admin plane's files, and what of them is in force.
+#[derive(Default)]
+pub(super) struct AdminFiles {
+    tokens: Option<Arc<ArcSwap<Tokens>>>,
+    secure: Option<Secure>,
+    watched: Vec<Box<dyn Look>>,
+}
+
+impl AdminFiles {
+    /// Reads those that are configured.
+    ///
+    /// # Errors
+    /// Where one of them can't be used.
+    pub(super) fn read(config: &AdminConfig) -> Result<Self, FileError> {
+        let mut files = Self::default();
+        if let Some(path) = config.tokens_file.clone() {
+            let tokens = Reread::open(TokensFile { path })?;
+            files.tokens = Some(tokens.in_force());
+            files.watched.push(Box::new(tokens));
+        }
+        if let Some(tls) = &config.tls {
+            let AdminTlsConfig { cert_file, key_file, client_ca_file } = tls.clone();
+            let certificate = CertificateFiles {
+                certificate: cert_file,
+                key: key_file,
+                client_ca: client_ca_file,
+            };
+            let certificate = Reread::open(certificate)?;
+            files.secure = Some(Secure::with(certificate.in_force()));
+            files.watched.push(Box::new(certificate));
+        }
+        Ok(files)
+    }
+}
+
+/// Puts together what the admin plane shows and changes.
+pub(super) fn state(
+    shared: &Arc<Shared>,
+    health: &Arc<Health>,
+    me: Identity,
+    (files, address): (&AdminFiles, SocketAddr),
+    (fleet, records): (Option<Fleet>, Records),
+) -> AdminState {
+    let telemetry = shared.telemetry.clone();
+    let content_type = telemetry.content_type();
+    let (changes, view) = match fleet {
+        Some(fleet) => (Changes::Fleet(fleet.flags), fleet.view),
+        None => {
+            let tell = flags::tell_of_own_changes(&shared.store, &telemetry);
+            let flags = shared.store.clone();
+            let alone = Arc::new(ArcSwap::from_pointee(store::alone(&me, &flags)));
+            let view = Arc::clone(&alone);
+            let on_change = OnChange::new(move |name, from, to| {
+                tell(name, from, to);
+                alone.store(Arc::new(store::alone(&me, &flags)));
+            });
+            (Changes::Local(on_change), view)
+        }
+    };
+    let open = shared.config.admin.open;
+    let open = OpenTo { probes: open.probes, metrics: open.metrics };
+    AdminState {
+        store: shared.store.clone(),
+        health: Arc::clone(health),
+        metrics: MetricsPage { render: Box::new(move || telemetry.render()), content_type },
+        gate: Gate::new(files.tokens.clone(), OpenTo::listener(address, open)),
+        secure: files.secure.clone(),
+        hosts: HostPolicy::for_listener(address),
+        changes,
+        fleet: view,
+        records,
+        telemetry: shared.telemetry.clone(),
+    }
+}
+
+/// Starts the admin plane's thread.
+pub(super) fn spawn(
+    state: AdminState,
+    listener: BoundListener,
+    files: AdminFiles,
+) -> Result<(oneshot::Sender<()>, Running), StartError> {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+    let running = super::spawn("admin".to_owned(), move || {
+        runtime.block_on(async move {
+            let Ok(listener) = TcpListener::from_std(listener) else {
+                return;
+            };
+            let stopped = async {
+                stopped.await.ok();
+            };
+            let (health, telemetry) = (Arc::clone(&state.health), state.telemetry.clone());
+            tokio::select! {
+                () = admin::serve(listener, Arc::new(state), stopped) => {}
+                () = files::keep_up(files.watched, health, telemetry.clone()) => {}
+                () = upkeep(&telemetry) => {}
+            }
+        });
+    })?;
+    Ok((stop, running))
+}
+
+async fn upkeep(telemetry: &Telemetry) {
+    let mut every = tokio::time::interval(UPKEEP_EVERY);
+    loop {
+        every.tick().await;
+        telemetry.upkeep();
+    }
+}
