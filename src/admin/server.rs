@@ -64,6 +64,8 @@ pub async fn serve(
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
+        // On a socket for both, IPv4 comes in IPv6's clothes.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         places.make_room();
         let handshaking = Arc::new(AtomicBool::new(state.secure.is_some()));
         let secured = Arc::clone(&handshaking);

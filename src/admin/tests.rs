@@ -245,7 +245,7 @@ async fn readiness_shows_its_reasons() {
         draining.json(),
         json!({"ready": false, "draining": true, "freshness": "live",
                "workers": {"up": 1, "expected": 1}, "checks": {"listener": true},
-               "flags": {"refused": []}})
+               "flags": {"refused": []}, "admin": {"refused": []}})
     );
     assert_eq!(plane.get("/livez").await.status, 200, "alive all the same");
 }

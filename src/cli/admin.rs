@@ -11,7 +11,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::Output;
-use super::client::{AdminUrl, Call, Client};
+use super::client::{AdminUrl, Call, Client, TrustArgs};
 use failure::AdminError;
 
 /// The largest token file, in bytes.
@@ -32,6 +32,9 @@ pub(super) struct AdminArgs {
     /// A file that holds the bearer token
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
+    /// Of https://.
+    #[command(flatten)]
+    pub(super) trust: TrustArgs,
     /// How to print
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub(super) output: Output,
@@ -42,7 +45,11 @@ impl AdminArgs {
     pub(super) fn client(&self) -> Result<Client, AdminError> {
         let token = self.token_file.as_ref().map(read_token).transpose()?;
         let bad = || AdminError::BadToken { path: self.token_file.clone().unwrap_or_default() };
-        Client::new(self.admin.clone(), token.as_deref()).ok_or_else(bad)
+        let client = Client::new(self.admin.clone(), token.as_deref()).ok_or_else(bad)?;
+        match self.admin.is_tls() {
+            true => Ok(client.trusting(self.trust.read()?)),
+            false => Ok(client),
+        }
     }
 }
 

@@ -1,21 +1,28 @@
 //! One call to the admin plane: a connection of its own, every wait and the answer's size bounded.
 
+mod trust;
+mod url;
+
 use std::io;
-use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::uri::{Authority, Scheme};
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::net::{self, TcpStream};
+
+pub(super) use trust::{Trust, TrustArgs, TrustError};
+pub(super) use url::AdminUrl;
+#[cfg(test)]
+use url::AdminUrlError;
 
 /// For a connection: the admin plane is near.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -29,36 +36,16 @@ const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// What most calls are answered with.
 const JSON: &str = "application/json";
 
-const DEFAULT_PORT: u16 = 80;
-
 /// What the kind of every problem of an admin plane begins with; the proxy's own problems have another.
 const PROBLEM: &str = "urn:interlock:problem:";
-
-/// Where an admin plane listens: `http://host[:port]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct AdminUrl {
-    authority: Authority,
-}
-
-/// Why a text is no [`AdminUrl`].
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum AdminUrlError {
-    /// Not a URL with a host.
-    #[error("not a URL: write http://host:port, such as http://127.0.0.1:9901")]
-    NotAUrl,
-    /// Another scheme than `http`.
-    #[error("only http:// is spoken here: use a tunnel, such as kubectl port-forward, for others")]
-    NotHttp,
-    /// There is a path, a query or a user in it.
-    #[error("more than http://host:port: leave out the path, the query and the user")]
-    TooMuch,
-}
 
 /// Speaks to one admin plane.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     url: AdminUrl,
     authorization: Option<HeaderValue>,
+    /// Of `https://`.
+    trust: Option<Trust>,
 }
 
 /// What to ask for.
@@ -120,8 +107,20 @@ pub(super) enum ClientError {
         within: Duration,
     },
     /// What came back is no HTTP, or broke off. A change may have been made.
-    #[error("{url} gave no proper HTTP answer: is --admin the admin plane, not the proxy?")]
+    #[error(
+        "{url} gave no proper HTTP answer: is --admin the admin plane, not the proxy, and does it speak http:// or https://?"
+    )]
     Transport {
+        /// Where.
+        url: AdminUrl,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No secure connection: one side does not trust the other, or the name is another, or it speaks no TLS.
+    #[error(
+        "no secure connection to {url}: {source}; --ca-file says whom to trust, --client-cert and --client-key what to show"
+    )]
+    Tls {
         /// Where.
         url: AdminUrl,
         /// What went wrong.
@@ -157,29 +156,6 @@ pub(super) enum ClientError {
     },
 }
 
-impl FromStr for AdminUrl {
-    type Err = AdminUrlError;
-
-    fn from_str(text: &str) -> Result<Self, AdminUrlError> {
-        let uri: Uri = text.parse().map_err(|_| AdminUrlError::NotAUrl)?;
-        let authority = uri.authority().ok_or(AdminUrlError::NotAUrl)?;
-        let scheme = uri.scheme().ok_or(AdminUrlError::NotAUrl)?;
-        if *scheme != Scheme::HTTP {
-            return Err(AdminUrlError::NotHttp);
-        }
-        if uri.path() != "/" || uri.query().is_some() || authority.as_str().contains('@') {
-            return Err(AdminUrlError::TooMuch);
-        }
-        Ok(Self { authority: authority.clone() })
-    }
-}
-
-impl std::fmt::Display for AdminUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}", self.authority)
-    }
-}
-
 impl Client {
     /// A client that shows no token: enough for probes.
     pub(super) fn open(url: AdminUrl) -> Self {
@@ -197,7 +173,12 @@ impl Client {
             None => None,
             Some(token) => Some(bearer(token)?),
         };
-        Some(Self { url, authorization })
+        Some(Self { url, authorization, trust: None })
+    }
+
+    /// The same for an `https://` URL.
+    pub(super) fn trusting(self, trust: Trust) -> Self {
+        Self { trust: Some(trust), ..self }
     }
 
     /// Makes a call and returns the JSON of the answer.
@@ -250,7 +231,15 @@ impl Client {
     async fn fetch(&self, call: Call, accept: &'static str) -> Result<Answer, ClientError> {
         let request = self.request(call, accept)?;
         let stream = self.connect().await?;
-        let exchanged = Box::pin(self.exchange(stream, request));
+        let exchanged = Box::pin(async {
+            let Some(trust) = &self.trust else {
+                return self.exchange(stream, request).await;
+            };
+            let secured = trust.secure(self.url.host(), stream).await;
+            let failed =
+                |error: io::Error| ClientError::Tls { url: self.url.clone(), source: error.into() };
+            self.exchange(secured.map_err(failed)?, request).await
+        });
         let url = self.url.clone();
         timeout(CALL_TIMEOUT, exchanged).await.map_err(|_| ClientError::CallTimeout { url })?
     }
@@ -263,7 +252,7 @@ impl Client {
         let mut request = Request::builder()
             .method(call.method)
             .uri(call.target)
-            .header(header::HOST, self.url.authority.as_str())
+            .header(header::HOST, self.url.authority())
             .header(header::ACCEPT, accept)
             .header(header::CONNECTION, "close");
         if let Some(authorization) = &self.authorization {
@@ -283,22 +272,28 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<TcpStream, ClientError> {
-        let authority = &self.url.authority;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let port = authority.port_u16().unwrap_or(DEFAULT_PORT);
         let url = || self.url.clone();
-        timeout(CONNECT_TIMEOUT, net::dial(host, port))
+        timeout(CONNECT_TIMEOUT, net::dial(self.url.host(), self.url.port()))
             .await
             .map_err(|_| ClientError::ConnectTimeout { url: url() })?
             .map_err(|source| ClientError::Unreachable { url: url(), source })
     }
 
-    async fn exchange(
+    async fn exchange<S>(
         &self,
-        stream: TcpStream,
+        stream: S,
         request: Request<Full<Bytes>>,
-    ) -> Result<Answer, ClientError> {
-        let broken = |source| ClientError::Transport { url: self.url.clone(), source };
+    ) -> Result<Answer, ClientError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let broken = |source: Box<dyn std::error::Error + Send + Sync>| {
+            let url = self.url.clone();
+            match trust::cause(source.as_ref()).cloned() {
+                Some(refused) => ClientError::Tls { url, source: refused.into() },
+                None => ClientError::Transport { url, source },
+            }
+        };
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|e| broken(e.into()))?;
         let answered = async {

@@ -274,7 +274,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_asked() {
     assert_fails(&run(&["explain", JOURNEYS]), 2, &["ENTITY"]);
     assert_fails(&run(&["flag", "list", "--token-file", "no-such-file"]), 2, &["no-such-file"]);
     assert_fails(&run_at("127.0.0.1:9901", &["flag", "list"]), 2, &["http://"]);
-    assert_fails(&run_at("https://127.0.0.1:9901", &["flag", "list"]), 2, &["http://"]);
+    assert_fails(&run_at("ftp://127.0.0.1:9901", &["flag", "list"]), 2, &["http://"]);
 }
 
 /// Digests of the tokens `look-but-do-not-touch` and `hands-on`, as `sha256sum` tells them.

@@ -14,6 +14,11 @@
 mod support;
 
 mod abuse;
+mod admin_audit;
+mod admin_input;
+mod admin_secrets;
+mod admin_security;
+mod admin_tls;
 mod amnesia;
 mod chaos;
 mod chaos_callers;

@@ -4,6 +4,7 @@
 //! Nothing waits for ever: whatever is waited for has [`DEADLINE`], which is generous, as tests run in parallel on slow
 //! machines. A test that passes never waits that long.
 
+mod certificates;
 mod client;
 mod cluster;
 mod collector;
@@ -32,6 +33,7 @@ mod updates;
 mod upstream;
 mod wait;
 
+pub(crate) use certificates::{Authority, Issued, Trusting};
 pub(crate) use client::{Raw, Response, get, put};
 pub(crate) use cluster::Cluster;
 pub(crate) use collector::{Collector, Otlp};

@@ -62,6 +62,18 @@ pub(crate) struct Builder {
     legacy: String,
     rest: String,
     environment: Vec<(String, String)>,
+    admin: AdminPlane,
+}
+
+/// How the admin plane is there for a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AdminPlane {
+    /// On loopback, with probes that can be asked.
+    Plain,
+    /// On an address that the sidecar takes for one that others reach, though it is this machine's alone.
+    BeyondLoopback,
+    /// With a certificate.
+    Tls,
 }
 
 impl Builder {
@@ -80,6 +92,18 @@ impl Builder {
     /// More tables.
     pub(crate) fn with(mut self, toml: &str) -> Self {
         writeln!(self.rest, "{toml}").unwrap();
+        self
+    }
+
+    /// The admin plane is where others might reach it, as far as the sidecar knows.
+    pub(crate) fn beyond_loopback(mut self) -> Self {
+        self.admin = AdminPlane::BeyondLoopback;
+        self
+    }
+
+    /// The admin plane speaks TLS, as `admin.tls` has to say.
+    pub(crate) fn over_tls(mut self) -> Self {
+        self.admin = AdminPlane::Tls;
         self
     }
 
@@ -110,12 +134,17 @@ impl Builder {
             self.proxy,
             self.legacy_url,
             self.legacy,
-            admin.address(),
+            match self.admin {
+                // An IPv4 address in IPv6's clothes: not loopback by its number, and nobody else gets there.
+                AdminPlane::BeyondLoopback =>
+                    format!("[::ffff:127.0.0.1]:{}", admin.address().port()),
+                AdminPlane::Plain | AdminPlane::Tls => admin.address().to_string(),
+            },
             self.rest
         );
         let config = directory.write("interlock.toml", &text);
         let child = spawn(&config, &directory.file("log"), &self.environment);
-        let mut sidecar = Sidecar { child, data, admin, directory };
+        let mut sidecar = Sidecar { child, data, admin, directory, plane: self.admin };
         sidecar.become_ready().map(|()| sidecar)
     }
 }
@@ -145,6 +174,7 @@ pub(crate) struct Sidecar {
     data: ReservedPort,
     admin: ReservedPort,
     directory: TempDir,
+    plane: AdminPlane,
 }
 
 impl Sidecar {
@@ -157,7 +187,14 @@ impl Sidecar {
     pub(crate) fn at(legacy_url: &str) -> Builder {
         let (proxy, legacy, rest) = Default::default();
         let legacy_url = legacy_url.to_owned();
-        Builder { legacy_url, proxy, legacy, rest, environment: Vec::new() }
+        Builder {
+            legacy_url,
+            proxy,
+            legacy,
+            rest,
+            environment: Vec::new(),
+            admin: AdminPlane::Plain,
+        }
     }
 
     fn become_ready(&mut self) -> Result<(), String> {
@@ -165,7 +202,13 @@ impl Sidecar {
             if self.child.try_wait().unwrap().is_some() {
                 return Some(Err(self.log()));
             }
-            (self.readiness() == Some(200)).then_some(Ok(()))
+            let ready = match self.plane {
+                AdminPlane::Plain => self.readiness() == Some(200),
+                AdminPlane::BeyondLoopback | AdminPlane::Tls => {
+                    self.log().contains("\"event\":\"sidecar_started\"")
+                }
+            };
+            ready.then_some(Ok(()))
         })
     }
 
@@ -186,9 +229,15 @@ impl Sidecar {
         self.client().call(request)
     }
 
-    /// `http://127.0.0.1:PORT` of the admin plane.
+    /// `http://127.0.0.1:PORT` of the admin plane; `https://` over TLS.
     pub(crate) fn admin_url(&self) -> String {
-        format!("http://{}", self.admin.address())
+        let scheme = if self.plane == AdminPlane::Tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.admin.address())
+    }
+
+    /// Where the admin plane listens.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.admin.address()
     }
 
     /// A call to the admin plane, with extra header lines and a body.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::super::client::{Client, ClientError};
+use super::super::client::{Client, ClientError, TrustError};
 use super::super::text::one_line;
 use super::super::{DONE, FAILED, Output, REFUSED, output};
 use super::get;
@@ -27,6 +27,8 @@ pub(in crate::cli) enum AdminError {
     TokenFile { path: PathBuf, source: io::Error },
     #[error("--token-file {}: holds no token of one line in plain ASCII", path.display())]
     BadToken { path: PathBuf },
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     #[error("no flag is named \"{name}\" (404){}; `interlock flag list` shows all", did_you_mean(nearest.as_ref()))]
     UnknownFlag { name: String, nearest: Option<String> },
     #[error("{title} (401): name a file that holds one of the sidecar's tokens with --token-file")]
@@ -44,7 +46,9 @@ pub(in crate::cli) enum AdminError {
 impl AdminError {
     pub(in crate::cli) fn exit_code(&self) -> u8 {
         match self {
-            Self::NoReason | Self::TokenFile { .. } | Self::BadToken { .. } => REFUSED,
+            Self::NoReason | Self::TokenFile { .. } | Self::BadToken { .. } | Self::Trust(_) => {
+                REFUSED
+            }
             Self::UnknownFlag { .. }
             | Self::NoAccess { .. }
             | Self::Call(_)

@@ -97,7 +97,13 @@ fn an_address_is_a_scheme_a_host_and_a_port() {
     for text in ["", "localhost", "127.0.0.1:9901", "/run/admin.sock"] {
         assert_eq!(read(text), Err(AdminUrlError::NotAUrl), "{text}");
     }
-    assert_eq!(read("https://localhost:9901"), Err(AdminUrlError::NotHttp));
+    assert_eq!(read("https://[::1]:9901").as_deref(), Ok("https://[::1]:9901"));
+    assert_eq!(read("ftp://localhost:9901"), Err(AdminUrlError::NotHttp));
+    let port = |text: &str| text.parse::<AdminUrl>().map(|url| url.port());
+    assert_eq!(
+        (port("http://a"), port("https://a"), port("https://a:1")),
+        (Ok(80), Ok(443), Ok(1))
+    );
     for text in ["http://me@localhost", "http://localhost/api", "http://localhost/?a"] {
         assert_eq!(read(text), Err(AdminUrlError::TooMuch), "{text}");
     }
