@@ -7,7 +7,7 @@ use http::header::{self, HeaderMap};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::files::{FileError, Recipe};
+use super::files::{FileError, FileFault, Recipe};
 use super::guard::only;
 use super::problem::Refusal;
 use crate::telemetry::labels::AdminFile;
@@ -65,7 +65,8 @@ impl Recipe for TokensFile {
         let text = std::str::from_utf8(bytes).map_err(|_| TokensError::NotText);
         let tokens = text.and_then(Tokens::from_toml);
         let path = self.path.clone();
-        tokens.map_err(|fault| FileError { key: TOKENS_FILE, path, fault: fault.into() })
+        let refused = |fault: TokensError| Box::new(FileFault::from(fault));
+        tokens.map_err(|fault| FileError { key: TOKENS_FILE, path, fault: refused(fault) })
     }
 }
 

@@ -35,7 +35,7 @@ pub struct FileError {
     /// Its value.
     pub path: PathBuf,
     /// What is wrong with it.
-    pub fault: FileFault,
+    pub fault: Box<FileFault>,
 }
 
 /// What is wrong with a file.
@@ -206,7 +206,7 @@ fn read(paths: &[(&'static str, &Path)]) -> (Fingerprint, Result<Vec<Vec<u8>>, F
             }
             Err(fault) => {
                 hash.update(fault.to_string());
-                let error = FileError { key, path: path.to_path_buf(), fault };
+                let error = FileError { key, path: path.to_path_buf(), fault: fault.into() };
                 return (hash.finalize().into(), Err(error));
             }
         }
@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn what_is_no_file_or_too_large_is_refused() {
         let folder = Folder::new("large");
-        let fault = |path: PathBuf| Reread::open(TokensFile { path }).err().unwrap().fault;
+        let fault = |path: PathBuf| *Reread::open(TokensFile { path }).err().unwrap().fault;
 
         assert!(matches!(fault(folder.0.clone()), FileFault::NotRegular));
         assert!(matches!(fault(folder.0.join("none")), FileFault::Unreadable(_)));

@@ -27,7 +27,8 @@ const MAX_CONNECTIONS: usize = 256;
 /// The most of them that have not come to the end of their handshake. With one more, the oldest such is closed.
 const MAX_HANDSHAKES: usize = 64;
 
-/// The largest header block and read buffer, in bytes.
+/// The read buffer, in bytes: a header block that it doesn't hold is refused. What comes in one piece may be up to twice as
+/// large.
 const MAX_BUFFER_BYTES: usize = 32 * 1024;
 
 /// For a header block to arrive, counted from the end of the call before: an idle connection is closed after it.

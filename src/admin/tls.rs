@@ -52,7 +52,10 @@ impl Recipe for CertificateFiles {
 
     fn make(&self, contents: &[Vec<u8>]) -> Result<ServerConfig, FileError> {
         let text = |place: usize| contents.get(place).map_or(&[][..], Vec::as_slice);
-        let error = |key, path: &Path, fault| FileError { key, path: path.to_owned(), fault };
+        let error = |key, path: &Path, fault: FileFault| {
+            let (path, fault) = (path.to_owned(), Box::new(fault));
+            FileError { key, path, fault }
+        };
         let of_key = |fault| error(KEY, &self.key, fault);
         let certificates = tls::certificates(text(0))
             .map_err(|fault| error(CERTIFICATE, &self.certificate, fault.into()))?;

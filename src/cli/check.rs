@@ -48,8 +48,7 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
 /// Looks into the admin plane's files as well, as a start would, and whether the store's files could be read.
 pub(super) fn with_files(loaded: Loaded) -> Result<Loaded, ConfigProblems> {
     let of_admin = of_admin(&loaded.config.admin).into_iter();
-    let of_admin =
-        of_admin.map(|FileError { key, path, fault }| unusable(key, &path, fault.into()));
+    let of_admin = of_admin.map(|FileError { key, path, fault }| unusable(key, &path, fault));
     let of_store = loaded.config.store.redis.iter().flat_map(|redis| {
         [
             ("store.username_file", &redis.username_file),

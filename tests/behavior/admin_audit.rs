@@ -81,11 +81,10 @@ fn each_change_and_each_refusal_is_told_with_who_it_was() {
         audited(&sidecar, "SECRET", "/s3cret/path?s3cret=1", "ann", ""),
         refused("ann", "operator", "_OTHER", "", "unknown-route", 404)
     );
-    let log = sidecar.log().to_lowercase();
-    assert!(
-        !log.contains("s3cret") && !log.contains("-token\"") && !log.contains("eve-token"),
-        "{log}"
-    );
+    let log = sidecar.log();
+    for secret in ["s3cret", "ann-token", "bob-token", "eve-token"] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
     let history = sidecar.admin("GET", &format!("{FLAG}/history"), &bearer("bob"), b"").json();
     assert_eq!(history["history"][1]["reason"], "s3cret reason", "the history is the record");
 }

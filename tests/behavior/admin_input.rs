@@ -50,7 +50,7 @@ fn answered_with_problems() -> Vec<(Vec<u8>, u16)> {
         (body("\u{feff}{}"), 400),
         (body(""), 400),
         (body(&format!("{GOOD}{huge}")), 413),
-        (framed(&format!("Content-Length: 18446744073709551615\r\n\r\n{GOOD}")), 413),
+        (framed(&format!("Content-Length: 1000000000\r\n\r\n{GOOD}")), 413),
         (
             framed(&format!(
                 "Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{huge}\r\n0\r\n\r\n",
@@ -86,7 +86,7 @@ fn refused_as_no_http() -> Vec<Vec<u8>> {
     let two_lengths = format!(
         "{PATCH}\r\nHost: localhost\r\n{JSON}\r\nContent-Length: 35\r\nContent-Length: 1\r\n\r\n{GOOD}"
     );
-    let long = "x".repeat(40_000);
+    let long = "x".repeat(100_000);
     vec![
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
@@ -97,6 +97,7 @@ fn refused_as_no_http() -> Vec<Vec<u8>> {
         line("No colon"),
         line(" folded: into the line before"),
         line("Content-Length: -1"),
+        line("Content-Length: 18446744073709551615"),
         line("Content-Length: 3five"),
         line(&format!("X-Long: {long}")),
         change(&format!("PATCH /{long} HTTP/1.1"), &[JSON], GOOD),
@@ -109,7 +110,18 @@ fn sent(sidecar: &Sidecar, bytes: &[u8]) -> Option<(u16, String, Option<Value>)>
     let mut client = Raw::connect(sidecar.admin_address());
     // It may be refused before all of it was taken.
     drop(client.try_send(bytes));
+    answer(client)
+}
+
+/// The same, and then nothing more.
+fn broken_off(sidecar: &Sidecar, bytes: &[u8]) -> Option<(u16, String, Option<Value>)> {
+    let mut client = Raw::connect(sidecar.admin_address());
+    drop(client.try_send(bytes));
     client.finish_sending();
+    answer(client)
+}
+
+fn answer(mut client: Raw) -> Option<(u16, String, Option<Value>)> {
     let answer = client.try_response().ok()?;
     let kind = answer.headers.get("content-type").unwrap_or_default().to_owned();
     Some((answer.status, kind, serde_json::from_slice(&answer.body.bytes).ok()))
@@ -135,7 +147,7 @@ fn bad_input_gets_a_problem_and_changes_nothing() {
     }
     for bytes in refused_as_no_http() {
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(300)]).into_owned();
-        let answer = sent(&sidecar, &bytes);
+        let answer = broken_off(&sidecar, &bytes);
 
         let refused = answer.as_ref().is_none_or(|(status, ..)| (400..500).contains(status));
         assert!(refused, "{shown}: {answer:?}");
@@ -155,7 +167,7 @@ fn a_body_that_breaks_off_changes_nothing() {
     let whole = body(GOOD);
 
     for end in [1, 2, GOOD.len() / 2, GOOD.len()] {
-        let answer = sent(&sidecar, &whole[..whole.len() - end]);
+        let answer = broken_off(&sidecar, &whole[..whole.len() - end]);
 
         let refused = answer.as_ref().is_none_or(|(status, ..)| (400..500).contains(status));
         assert!(refused, "{end} bytes missing: {answer:?}");

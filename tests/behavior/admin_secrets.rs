@@ -171,7 +171,7 @@ fn check(sidecar: &Sidecar, directory: &TempDir, seen: &mut Seen) {
     let key = format!("-----BEGIN PRIVATE KEY-----\n{CANARY}AAAA!\n-----END PRIVATE KEY-----\n");
     let key = directory.write("bad-key", &key);
     let mut wrong = String::from("[legacy]\nurl = \"http://127.0.0.1:5000\"\n[admin]\n");
-    write!(wrong, "{}[admin.tls]\n", line("tokens_file", &tokens)).unwrap();
+    writeln!(wrong, "{}[admin.tls]", line("tokens_file", &tokens)).unwrap();
     write!(wrong, "{}{}", line("cert_file", &key), line("key_file", &key)).unwrap();
     let files = directory.write("wrong-files.toml", &wrong);
     let url = format!(

@@ -8,7 +8,8 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::support::{
-    JOURNEYS, Response, Sidecar, TempDir, Upstream, eventually, serialized, stays, until,
+    AdminPlane, JOURNEYS, Response, Sidecar, TempDir, Upstream, eventually, serialized, stays,
+    until,
 };
 
 /// A tokens file in which the token of each is `NAME-token`: its digest is [`DIGESTS`].
@@ -148,7 +149,7 @@ fn event(sidecar: &Sidecar, name: &str) -> Value {
 fn beyond_loopback(directory: &TempDir, open: &str) -> Sidecar {
     let file = directory.write("tokens.toml", &tokens(&[("ann", "operator"), ("bob", "viewer")]));
     Sidecar::in_front_of(&Upstream::echoing_targets())
-        .beyond_loopback()
+        .admin_plane(AdminPlane::BeyondLoopback)
         .with(&line("tokens_file", &file))
         .with(open)
         .with(&serialized(0))

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::admin_security::{FLAG, bearer, line, tokens};
 use crate::support::{
-    Authority, DEADLINE, Issued, JOURNEYS, Run, Sidecar, TempDir, Trusting, Upstream, interlock,
-    serialized, until,
+    AdminPlane, Authority, DEADLINE, Issued, JOURNEYS, Run, Sidecar, TempDir, Trusting, Upstream,
+    interlock, serialized, until,
 };
 
 /// The table `admin.tls`; with `clients` it asks for their certificates.
@@ -29,7 +29,7 @@ fn tls(issued: &Issued, clients: Option<&Authority>) -> String {
 fn sidecar(directory: &TempDir, tls: &str) -> Sidecar {
     let file = directory.write("tokens.toml", &tokens(&[("ann", "operator")]));
     Sidecar::in_front_of(&Upstream::echoing_targets())
-        .over_tls()
+        .admin_plane(AdminPlane::Tls)
         .with(&line("tokens_file", &file))
         .with(tls)
         .with(&serialized(0))

@@ -56,7 +56,7 @@ pub(crate) use reader::{Framing, ReadError};
 pub(crate) use redis::{Flavor, Redis};
 pub(crate) use resp::Reply;
 pub(crate) use sentinels::Sentinels;
-pub(crate) use sidecar::{Run, Sidecar, interlock, raise_own_open_files_limit};
+pub(crate) use sidecar::{AdminPlane, Run, Sidecar, interlock, raise_own_open_files_limit};
 pub(crate) use spans::{Span, only};
 pub(crate) use stall_proxy::StallProxy;
 pub(crate) use temp::TempDir;

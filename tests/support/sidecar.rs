@@ -67,12 +67,12 @@ pub(crate) struct Builder {
 
 /// How the admin plane is there for a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AdminPlane {
+pub(crate) enum AdminPlane {
     /// On loopback, with probes that can be asked.
     Plain,
     /// On an address that the sidecar takes for one that others reach, though it is this machine's alone.
     BeyondLoopback,
-    /// With a certificate.
+    /// With a certificate, as `admin.tls` has to say.
     Tls,
 }
 
@@ -95,16 +95,9 @@ impl Builder {
         self
     }
 
-    /// The admin plane is where others might reach it, as far as the sidecar knows.
-    pub(crate) fn beyond_loopback(mut self) -> Self {
-        self.admin = AdminPlane::BeyondLoopback;
-        self
-    }
-
-    /// The admin plane speaks TLS, as `admin.tls` has to say.
-    pub(crate) fn over_tls(mut self) -> Self {
-        self.admin = AdminPlane::Tls;
-        self
+    /// Another admin plane than a plain one.
+    pub(crate) fn admin_plane(self, admin: AdminPlane) -> Self {
+        Self { admin, ..self }
     }
 
     /// A variable of the environment.

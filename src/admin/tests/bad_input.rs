@@ -155,10 +155,19 @@ fn targets() -> Vec<Case> {
     ]
 }
 
+/// The flags with their versions, and their histories.
+async fn shown(plane: &Plane) -> Vec<String> {
+    let mut shown = vec![plane.get("/api/v1/flags").await.body];
+    for flag in ["journey-updates", "seats"] {
+        shown.push(plane.get(&format!("/api/v1/flags/{flag}/history")).await.body);
+    }
+    shown
+}
+
 #[tokio::test]
 async fn bad_input_is_a_problem_and_changes_nothing() {
     let plane = Plane::new();
-    let untouched = plane.get("/api/v1/flags").await.body;
+    let untouched = shown(&plane).await;
     let cases = [percents_and_reasons(), pins_and_fields(), bodies(), headers(), targets()];
     let cases = cases.into_iter().flatten();
 
@@ -178,7 +187,7 @@ async fn bad_input_is_a_problem_and_changes_nothing() {
         assert!(status != 405 || !answer.header("allow").is_empty(), "{shown}");
         assert!(answer.body.len() < 2_000, "{shown}: what is quoted is bounded");
     }
-    assert_eq!(plane.get("/api/v1/flags").await.body, untouched);
+    assert_eq!(shown(&plane).await, untouched);
     assert_eq!(*plane.heard.lock().unwrap(), []);
 }
 

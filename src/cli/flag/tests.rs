@@ -162,7 +162,7 @@ async fn bad_usage_is_told_before_anything_is_sent() {
     check("flag set a 0.001 --reason x", "finer than");
     check("flag set a lots --reason x", "not a number");
     check("flag pin a journey:7 new --reason x", "legacy, fixed, none");
-    check("flag list --admin https://sidecar:9901", "only http://");
+    check("flag list --admin ftp://sidecar:9901", "only http:// and https://");
     check("flag history a --limit 0", "1..=1000");
     check("flag list --output yaml", "text, json");
 }
