@@ -76,22 +76,19 @@ pub(super) fn route(path: &str) -> Result<Endpoint, Refusal> {
 impl Endpoint {
     /// Its path, as it stands among [`ROUTES`].
     pub(super) fn template(&self) -> &'static str {
-        let [livez, readyz, metrics, flags, flag, kill, resume, history, explain, rest @ ..] =
-            ROUTES;
-        let [fleet, divergences, divergence] = rest;
         match self {
-            Self::Livez => livez,
-            Self::Readyz => readyz,
-            Self::Metrics => metrics,
-            Self::Flags => flags,
-            Self::Flag { .. } => flag,
-            Self::Kill { .. } => kill,
-            Self::Resume { .. } => resume,
-            Self::History { .. } => history,
-            Self::Explain { .. } => explain,
-            Self::Fleet => fleet,
-            Self::Divergences => divergences,
-            Self::Divergence { .. } => divergence,
+            Self::Livez => "/livez",
+            Self::Readyz => "/readyz",
+            Self::Metrics => "/metrics",
+            Self::Flags => "/api/v1/flags",
+            Self::Flag { .. } => "/api/v1/flags/{name}",
+            Self::Kill { .. } => "/api/v1/flags/{name}/kill",
+            Self::Resume { .. } => "/api/v1/flags/{name}/resume",
+            Self::History { .. } => "/api/v1/flags/{name}/history",
+            Self::Explain { .. } => "/api/v1/flags/{name}/explain",
+            Self::Fleet => "/api/v1/fleet",
+            Self::Divergences => "/api/v1/divergences",
+            Self::Divergence { .. } => "/api/v1/divergences/{id}",
         }
     }
 
@@ -108,6 +105,18 @@ impl Endpoint {
             _ if reads => Ok(Access::Read),
             Self::Flag { .. } => Err(Refusal::MethodNotAllowed { allow: "GET, HEAD, PATCH" }),
             _ => Err(Refusal::MethodNotAllowed { allow: "GET, HEAD" }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_leads_to_an_endpoint_that_knows_it() {
+        for template in ROUTES {
+            assert_eq!(route(template).unwrap().template(), template);
         }
     }
 }

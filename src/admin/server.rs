@@ -169,3 +169,43 @@ async fn calls<S>(
     connection.as_mut().graceful_shutdown();
     drop(tokio::time::timeout(GRACE, connection).await);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(handshaking: bool) -> Place {
+        let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
+        Place { task, handshaking: Arc::new(AtomicBool::new(handshaking)) }
+    }
+
+    /// Makes room among these; tells how many are left that are secure, and that are not.
+    async fn left_of(secure: usize, handshaking: usize) -> (usize, usize) {
+        let places = (0..secure).map(|_| place(false)).chain((0..handshaking).map(|_| place(true)));
+        let mut places = Places { oldest_first: places.collect() };
+        let first: Vec<AbortHandle> =
+            places.oldest_first.iter().map(|place| place.task.clone()).collect();
+        let before = places.oldest_first.len();
+
+        places.make_room();
+
+        tokio::task::yield_now().await;
+        let ended = first.iter().filter(|task| task.is_finished()).count();
+        assert_eq!(
+            before - places.oldest_first.len(),
+            ended,
+            "who has no place any more has ended"
+        );
+        let is_secure = |place: &&Place| !place.handshaking.load(Ordering::Relaxed);
+        let secure = places.oldest_first.iter().filter(is_secure).count();
+        (secure, places.oldest_first.len() - secure)
+    }
+
+    #[tokio::test]
+    async fn handshakes_make_room_for_each_other_and_never_at_the_cost_of_calls() {
+        assert_eq!(left_of(100, 63).await, (100, 63), "there is room");
+        assert_eq!(left_of(100, 64).await, (100, 63));
+        assert_eq!(left_of(255, 0).await, (255, 0), "there is room");
+        assert_eq!(left_of(256, 0).await, (255, 0));
+    }
+}
