@@ -33,6 +33,8 @@
 //! 5. A message that broke off on one side never looks whole on the other.
 //! 6. Every weaker guarantee has a name, and shows in a header, a metric or a log line.
 //! 7. Losing the store changes no flag, and a store that forgot takes no flag back to an earlier version.
+//! 8. Beyond loopback the admin plane gives nothing without a valid token but what is configured to be open, and no secret
+//!    stands in a log line, an answer, a record or an error.
 
 pub mod cli;
 

@@ -118,7 +118,8 @@ pub(super) enum ClientError {
     },
     /// No secure connection: one side does not trust the other, or the name is another, or it speaks no TLS.
     #[error(
-        "no secure connection to {url}: {source}; --ca-file says whom to trust, --client-cert and --client-key what to show"
+        "no secure connection to {url}: {source}; does it speak https://? --ca-file says whom to trust, --client-cert and \
+         --client-key what to show"
     )]
     Tls {
         /// Where.

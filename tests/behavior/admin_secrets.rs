@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::admin_security::line;
 use super::shadow::shadowed;
 use crate::support::{
-    JOURNEYS, Redis, ReservedPort, Run, Sidecar, TempDir, Upstream, interlock, status_of, until,
+    Collector, JOURNEYS, Otlp, Redis, Run, Sidecar, TempDir, Upstream, interlock, status_of, until,
 };
 
 /// Part of each secret, whatever its place and encoding.
@@ -33,7 +33,12 @@ impl Seen {
 /// Digest of `cAnArY-operator`, as `sha256sum` tells it.
 const OPERATOR: &str = "92df9b7adbdc8161d3d79d1c04a77ed4a4481ea2f4122a0a63753d3c2f11024a";
 
-fn sidecar(legacy: &Upstream, fixed: &Upstream, redis: &Redis, directory: &TempDir) -> Sidecar {
+fn sidecar(
+    [legacy, fixed]: [&Upstream; 2],
+    redis: &Redis,
+    collector: &Collector,
+    directory: &TempDir,
+) -> Sidecar {
     redis.command(&[
         "ACL",
         "SETUSER",
@@ -49,16 +54,10 @@ fn sidecar(legacy: &Upstream, fixed: &Upstream, redis: &Redis, directory: &TempD
         &format!("[[tokens]]\nname = \"ann\"\nrole = \"operator\"\nsha256 = \"{OPERATOR}\"\n"),
     );
     let url = format!("redis://sidecar:{CANARY}-store@{}", redis.address());
-    // Nobody listens at the collector: what fails is told of, too.
-    let dead = ReservedPort::new();
     Sidecar::in_front_of(legacy)
         .with(&line("tokens_file", &tokens))
         .with(&format!("[store]\nurl = \"{url}\"\ntimeout = \"1s\""))
-        .with(&format!(
-            "[telemetry]\nlog = \"trace\"\notlp_endpoint = \"http://{}\"\n\
-             otlp_protocol = \"http/protobuf\"\ntrace_ratio = 1",
-            dead.address()
-        ))
+        .with(&format!("{}log = \"trace\"", collector.traces(1.0)))
         .with(&shadowed(0, fixed, ""))
         .env("OTEL_EXPORTER_OTLP_HEADERS", &format!("authorization=Bearer%20{CANARY}-otlp"))
         .start()
@@ -73,7 +72,8 @@ fn no_secret_shows_in_a_log_an_answer_a_record_or_an_error() {
     let app = |body: &'static str| Upstream::running(move |exchange| exchange.ok(body));
     let (legacy, fixed) = (app(r#"{"a": 1}"#), app(r#"{"a": "cAnArY-body"}"#));
     let (mut redis, directory) = (Redis::start(), TempDir::new());
-    let sidecar = sidecar(&legacy, &fixed, &redis, &directory);
+    let mut collector = Collector::start(Otlp::Http);
+    let sidecar = sidecar([&legacy, &fixed], &redis, &collector, &directory);
     let mut seen = Seen::default();
 
     diverge(&sidecar);
@@ -81,10 +81,17 @@ fn no_secret_shows_in_a_log_an_answer_a_record_or_an_error() {
     readings(&sidecar, &mut seen);
     check(&sidecar, &directory, &mut seen);
     commands(&sidecar, &directory, &mut seen);
+    seen.add("spans", format!("{:?}", collector.wait_for(1)));
+    let shown = collector.headers().iter().any(|headers| headers.contains_key("authorization"));
+    assert!(shown, "the collector is shown its secret");
+    collector.stop();
+    diverge(&sidecar);
     redis.kill();
-    until("the loss of the store to be told of", || {
-        sidecar.log().contains("\"event\":\"store_breaker_changed\",\"state\":\"open\"")
-    });
+    directory.write("tokens.toml", &format!("{CANARY} = [[tokens\n"));
+    for event in ["store_breaker_changed", "spans_dropped", "admin_file_refused"] {
+        until(event, || sidecar.log().contains(&format!("\"event\":\"{event}\"")));
+    }
+    assert!(sidecar.log().contains("\"result\":\"changed\""), "the change is told of");
     seen.add("the log", sidecar.log());
 
     seen.assert_clean();
@@ -179,6 +186,13 @@ fn check(sidecar: &Sidecar, directory: &TempDir, seen: &mut Seen) {
     );
     let values = directory.write("wrong-values.toml", &url);
     let syntax = directory.write("wrong-syntax.toml", &format!("[store]\nurl = {CANARY}\n"));
+    for format in ["text", "json"] {
+        let mut command = interlock(&["run", "--config"]);
+        command.arg(&files).env("INTERLOCK__TELEMETRY__LOG_FORMAT", format);
+        let run = Run::of(&mut command);
+        assert_ne!(run.code, Some(0), "{}", run.all);
+        seen.add("a start that failed", run.all);
+    }
     for config in [files, values, syntax] {
         for output in ["text", "json"] {
             let wrong = run(&config, output);

@@ -151,6 +151,11 @@ fn the_command_line_speaks_it_and_says_what_is_missing() {
         assert_eq!(failed.code, Some(code), "{options:?}: {}", failed.all);
         assert!(failed.all.contains(said), "{options:?}: {}", failed.all);
     }
+    let plain = sidecar.admin_url().replace("https://", "http://");
+    let other =
+        Run::of(interlock(&["flag", "list", "--admin", &plain]).arg("--token-file").arg(&token));
+    assert_eq!(other.code, Some(1), "{}", other.all);
+    assert!(other.all.contains("https://"), "{}", other.all);
     let mut by_environment = interlock(&["flag", "list", "--output", "json"]);
     by_environment.env("INTERLOCK_ADMIN", sidecar.admin_url()).env("INTERLOCK_CA_FILE", ca.1);
     by_environment.env("INTERLOCK_CLIENT_CERT", cert.1).env("INTERLOCK_CLIENT_KEY", key.1);
