@@ -189,13 +189,16 @@ mod tests {
 
         places.make_room();
 
-        tokio::task::yield_now().await;
-        let ended = first.iter().filter(|task| task.is_finished()).count();
-        assert_eq!(
-            before - places.oldest_first.len(),
-            ended,
-            "who has no place any more has ended"
-        );
+        let lost = before - places.oldest_first.len();
+        let ended = || first.iter().filter(|task| task.is_finished()).count();
+        let all_ended = async {
+            while ended() < lost {
+                tokio::task::yield_now().await;
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(30), all_ended).await;
+        in_time.expect("who has no place any more ends");
+        assert_eq!(ended(), lost, "and nobody else does");
         let is_secure = |place: &&Place| !place.handshaking.load(Ordering::Relaxed);
         let secure = places.oldest_first.iter().filter(is_secure).count();
         (secure, places.oldest_first.len() - secure)
