@@ -119,6 +119,14 @@ pub enum TokensError {
         /// The token's name.
         name: String,
     },
+    /// The digest of nothing, as comes of a file that was not there: whoever shows an empty token would be in.
+    #[error(
+        "token \"{name}\": sha256 is that of an empty text: see that the token's file is there, and take its digest anew"
+    )]
+    EmptyToken {
+        /// The token's name.
+        name: String,
+    },
     /// One token under two names: the history could not say who it was.
     #[error(
         "tokens \"{first}\" and \"{second}\" have the same sha256: give each a token of its own"
@@ -186,6 +194,9 @@ impl Tokens {
             let Some(sha256) = digest(&sha256) else {
                 return Err(TokensError::BadDigest { name });
             };
+            if sha256 == <[u8; 32]>::from(Sha256::digest("")) {
+                return Err(TokensError::EmptyToken { name });
+            }
             if let Some(first) = entries.iter().find(|entry| entry.sha256 == sha256) {
                 let first = first.name.clone();
                 return Err(TokensError::SharedDigest { first, second: name });
@@ -285,6 +296,7 @@ mod tests {
         check(&format!("{}secret = 1", entry("ann", "viewer", "s3cret")), "no list of tokens");
         check(&entry("", "viewer", "s3cret"), "token 1");
         check("[[tokens]]\nname = \"ann\"\nrole = \"viewer\"\nsha256 = \"s3cret\"", "64 hex");
+        check(&entry("ann", "viewer", ""), "\"ann\": sha256 is that of an empty text");
         let shared = entry("ann", "viewer", "s3cret") + &entry("bob", "viewer", "s3cret");
         check(&shared, "\"ann\" and \"bob\"");
     }

@@ -17,6 +17,7 @@ use super::*;
 use crate::domain::flag::{OnStoreLoss, Strategy};
 use crate::store::FlagSeed;
 use crate::telemetry::Topology;
+use crate::telemetry::logging::{LogFormat, capture};
 use sha2::{Digest, Sha256};
 
 type Heard = Arc<Mutex<Vec<(String, u64, u64)>>>;
@@ -316,4 +317,29 @@ async fn a_change_that_cannot_be_written_is_answered_as_not_made() {
     assert_eq!((answer.status, &answer.json()["retry"]), (503, &json!("safe")));
     assert_eq!(plane.percent(), "5%");
     assert_eq!(*plane.heard.lock().unwrap(), []);
+}
+
+#[test]
+fn a_change_goes_on_and_is_told_of_when_its_caller_goes_away() {
+    let lines = capture::lines("off", LogFormat::Json, || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let plane = Plane::new();
+            let call = plane.send("PATCH", FLAG, json!({"percent": 25, "reason": "step"}));
+            tokio::select! {
+                biased;
+                answer = call => panic!("answered at once: {}", answer.status),
+                () = std::future::ready(()) => {}
+            }
+            let made = async {
+                while Arc::strong_count(&plane.state) > 1 || plane.percent() != "25%" {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(std::time::Duration::from_secs(30), made).await.unwrap();
+        });
+    });
+
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    assert!(line.contains("\"result\":\"changed\"") && line.contains("\"version\":2"), "{line}");
 }

@@ -114,7 +114,7 @@ where
 }
 
 #[cfg(test)]
-pub(super) mod capture {
+pub(crate) mod capture {
     //! Runs code with its log kept.
 
     use super::*;
@@ -136,11 +136,7 @@ pub(super) mod capture {
     }
 
     /// The lines that `run` writes under a filter.
-    pub(in crate::telemetry) fn lines(
-        filter: &str,
-        format: LogFormat,
-        run: impl FnOnce(),
-    ) -> Vec<String> {
+    pub(crate) fn lines(filter: &str, format: LogFormat, run: impl FnOnce()) -> Vec<String> {
         let kept = Kept::default();
         let writer = kept.clone();
         let subscriber = subscriber(parse(filter).unwrap(), format, move || writer.clone(), false);
