@@ -149,7 +149,7 @@ pub(super) static KEYS: &[Key] = &[
         "admin.open",
         Choices(OPEN),
         Default("[\"probes\"]"),
-        "What needs no token beyond loopback: `/livez` and `/readyz`, `/metrics`. On loopback neither ever needs one.",
+        "What needs no token beyond loopback: `/livez` and `/readyz`, `/metrics`. On loopback none of them ever needs one.",
     ),
     Key::new(
         "admin.tls.cert_file",
