@@ -1,6 +1,8 @@
 //! Certificates and keys from PEM, and the one provider of cryptography: what TLS to the store, to the admin plane and from
 //! its clients has in common.
 
+mod expiry;
+
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
@@ -50,6 +52,12 @@ pub(crate) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
     let found = CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>();
     let found = found.map_err(PemFault::NotPem)?;
     if found.is_empty() { Err(PemFault::NoCertificate) } else { Ok(found) }
+}
+
+/// When the first of these runs out, in seconds since the Unix epoch; `None` where none of them says it in a way that can be
+/// read.
+pub(crate) fn expiry(certificates: &[CertificateDer<'_>]) -> Option<u64> {
+    certificates.iter().filter_map(|certificate| expiry::not_after(certificate)).min()
 }
 
 /// The first private key in a text.

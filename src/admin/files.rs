@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::auth::TokensError;
 use super::health::Health;
 use crate::telemetry::Telemetry;
-use crate::telemetry::events::{AdminFileRefused, AdminFileTaken};
+use crate::telemetry::events::{AdminFileRefused, AdminFileTaken, CertificateExpiry};
 use crate::telemetry::labels::AdminFile;
 use crate::tls::PemFault;
 
@@ -77,6 +77,11 @@ pub(crate) trait Recipe: Send + 'static {
 
     /// Makes it of their contents, in the order of [`Self::paths`].
     fn make(&self, contents: &[Vec<u8>]) -> Result<Self::Made, FileError>;
+
+    /// When it runs out by itself, in seconds since the Unix epoch, where it does.
+    fn expiry(_made: &Self::Made) -> Option<u64> {
+        None
+    }
 }
 
 /// What a look came to, where it is news.
@@ -95,6 +100,9 @@ pub(crate) trait Look: Send {
 
     /// Looks at them once. May block, as the disk does.
     fn look(&mut self) -> Option<News>;
+
+    /// When what is in force runs out, in seconds since the Unix epoch, where it does.
+    fn expiry(&self) -> Option<u64>;
 }
 
 /// Files, and what of them is in force.
@@ -134,6 +142,10 @@ impl<R: Recipe> Look for Reread<R> {
         R::FILE
     }
 
+    fn expiry(&self) -> Option<u64> {
+        R::expiry(&self.in_force.load())
+    }
+
     fn look(&mut self) -> Option<News> {
         let (fingerprint, contents) = read(&self.recipe.paths());
         if fingerprint == self.fingerprint {
@@ -169,6 +181,9 @@ pub(crate) async fn keep_up(
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !watched.is_empty() {
         every.tick().await;
+        if let Some(at) = watched.iter().find_map(|it| it.expiry()) {
+            CertificateExpiry { at }.emit(&telemetry);
+        }
         // The disk may take its time; calls don't wait for it.
         let looked = tokio::task::spawn_blocking(move || {
             let news: Vec<_> = watched.iter_mut().map(|it| (it.file(), it.look())).collect();

@@ -35,12 +35,19 @@ pub struct CertificateFiles {
     pub client_ca: Option<PathBuf>,
 }
 
+/// What is made of them.
+pub(crate) struct Certificate {
+    config: Arc<ServerConfig>,
+    /// In seconds since the Unix epoch.
+    expiry: Option<u64>,
+}
+
 const CERTIFICATE: &str = "admin.tls.cert_file";
 const KEY: &str = "admin.tls.key_file";
 const CLIENT_CA: &str = "admin.tls.client_ca_file";
 
 impl Recipe for CertificateFiles {
-    type Made = ServerConfig;
+    type Made = Certificate;
 
     const FILE: AdminFile = AdminFile::Tls;
 
@@ -50,7 +57,7 @@ impl Recipe for CertificateFiles {
         paths
     }
 
-    fn make(&self, contents: &[Vec<u8>]) -> Result<ServerConfig, FileError> {
+    fn make(&self, contents: &[Vec<u8>]) -> Result<Certificate, FileError> {
         let text = |place: usize| contents.get(place).map_or(&[][..], Vec::as_slice);
         let error = |key, path: &Path, fault: FileFault| {
             let (path, fault) = (path.to_owned(), Box::new(fault));
@@ -59,6 +66,7 @@ impl Recipe for CertificateFiles {
         let of_key = |fault| error(KEY, &self.key, fault);
         let certificates = tls::certificates(text(0))
             .map_err(|fault| error(CERTIFICATE, &self.certificate, fault.into()))?;
+        let expiry = tls::expiry(&certificates);
         let key = tls::key(text(1)).map_err(|fault| of_key(fault.into()))?;
         let builder = ServerConfig::builder_with_provider(tls::provider())
             .with_safe_default_protocol_versions()
@@ -79,7 +87,11 @@ impl Recipe for CertificateFiles {
         let made = builder.with_single_cert(certificates, key);
         let mut config = made.map_err(|source| of_key(FileFault::KeyMismatch(source)))?;
         config.alpn_protocols = vec![HTTP_1_1.to_vec()];
-        Ok(config)
+        Ok(Certificate { config: Arc::new(config), expiry })
+    }
+
+    fn expiry(made: &Certificate) -> Option<u64> {
+        made.expiry
     }
 }
 
@@ -96,11 +108,11 @@ pub(super) enum HandshakeError {
 
 /// Secures connections with the certificate in force.
 #[derive(Clone)]
-pub struct Secure(Arc<ArcSwap<ServerConfig>>);
+pub struct Secure(Arc<ArcSwap<Certificate>>);
 
 impl Secure {
     /// With what is in force at the time of each handshake.
-    pub(crate) fn with(in_force: Arc<ArcSwap<ServerConfig>>) -> Self {
+    pub(crate) fn with(in_force: Arc<ArcSwap<Certificate>>) -> Self {
         Self(in_force)
     }
 
@@ -109,7 +121,7 @@ impl Secure {
         &self,
         stream: TcpStream,
     ) -> Option<Result<TlsStream<TcpStream>, HandshakeError>> {
-        let acceptor = TlsAcceptor::from(self.0.load_full());
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.0.load().config));
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
             Err(_) => Some(Err(HandshakeError::TooSlow)),
             Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => None,

@@ -91,6 +91,7 @@ pub(super) struct Series {
     pub(super) log_dropped: Table<Counter, 0>,
     pub(super) admin_refused: Table<Counter, 1>,
     pub(super) admin_file_refused: Table<Gauge, 1>,
+    pub(super) admin_certificate_expiry: Table<Gauge, 0>,
     pub(super) draining: Table<Gauge, 0>,
     pub(super) process: Process,
 }
@@ -188,6 +189,7 @@ impl Series {
             log_dropped: r.counters(&names::LOG_DROPPED),
             admin_refused: r.counters(&names::ADMIN_REFUSED),
             admin_file_refused: r.gauges(&names::ADMIN_FILE_REFUSED),
+            admin_certificate_expiry: r.gauges(&names::ADMIN_CERTIFICATE_EXPIRY),
             draining: r.gauges(&names::DRAINING),
             process: r.process(),
         }

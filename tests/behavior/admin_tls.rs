@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Command;
 
 use rustls::version::{TLS12, TLS13};
 use serde_json::Value;
@@ -86,6 +87,14 @@ fn a_client_certificate_is_needed_where_it_is_asked_for_and_gives_no_role() {
     until("both to stand in the audit trail", || sidecar.log().lines().filter(told).count() == 2);
 }
 
+/// When a certificate runs out, in Unix seconds, as `openssl` and `date` tell it.
+fn not_after(file: &Path) -> u64 {
+    let run = |command: &mut Command| String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let said = run(Command::new("openssl").args(["x509", "-noout", "-enddate", "-in"]).arg(file));
+    let date = said.trim().strip_prefix("notAfter=").expect(&said);
+    run(Command::new("date").args(["-u", "+%s", "-d", date])).trim().parse().unwrap()
+}
+
 /// Puts a certificate and its key where the sidecar looks.
 fn put(issued: &Issued, at: &Issued) {
     fs::copy(&issued.key, &at.key).unwrap();
@@ -102,6 +111,10 @@ fn a_certificate_is_replaced_while_the_sidecar_runs_and_a_bad_one_changes_nothin
     let (of_old, of_new) = (Trusting::new(&old, None), Trusting::new(&new, None));
     let refused = "interlock_admin_file_refused{file=\"tls\"}";
     assert_eq!(metric(&of_old, &sidecar, refused), 0.0);
+    let expiry = |client: &Trusting| {
+        metric(client, &sidecar, "interlock_admin_certificate_expiry_timestamp_seconds ") as u64
+    };
+    until("the expiry to be told of", || expiry(&of_old) == not_after(&first.certificate));
 
     // A key of another certificate, and it stays so.
     fs::copy(old.issue("second").key, &at.key).unwrap();
@@ -110,12 +123,15 @@ fn a_certificate_is_replaced_while_the_sidecar_runs_and_a_bad_one_changes_nothin
     assert!(readiness.starts_with("HTTP/1.1 200") && readiness.contains("\"refused\":[\"tls\"]"));
     assert!(sidecar.log().contains("admin.tls.key_file"), "the log names the key");
 
-    put(&new.issue("third"), &at);
+    let third = new.issue_for("third", 30_000);
+    put(&third, &at);
     until("the new certificate to be shown", || {
         status(&of_new, &sidecar, &bearer("ann")) == Some(200)
     });
     assert_eq!(status(&of_old, &sidecar, &bearer("ann")), None);
     until("all to be well", || metric(&of_new, &sidecar, refused) == 0.0);
+    assert!(not_after(&third.certificate) > not_after(&first.certificate));
+    until("the new expiry to be told of", || expiry(&of_new) == not_after(&third.certificate));
 }
 
 #[test]

@@ -48,12 +48,17 @@ impl Authority {
         self.directory.file("ca.pem")
     }
 
-    /// A certificate for 127.0.0.1, of a server or a client.
+    /// A certificate for 127.0.0.1, of a server or a client, for two days.
     pub(crate) fn issue(&self, name: &str) -> Issued {
+        self.issue_for(name, 2)
+    }
+
+    /// The same for another number of days.
+    pub(crate) fn issue_for(&self, name: &str, days: u32) -> Issued {
         self.openssl(&format!("req -new -keyout {name}.key -out {name}.csr"), true);
         self.openssl(
             &format!(
-                "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+                "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days {days} \
                  -extfile config -extensions leaf -out {name}.pem"
             ),
             false,

@@ -157,3 +157,17 @@ impl AdminFileRefused<'_> {
         );
     }
 }
+
+/// When the admin plane's certificate runs out. May be emitted again and again: it writes no line.
+#[derive(Clone, Copy, Debug)]
+pub struct CertificateExpiry {
+    /// Seconds since the Unix epoch.
+    pub at: u64,
+}
+
+impl CertificateExpiry {
+    /// Tells of it.
+    pub fn emit(self, telemetry: &Telemetry) {
+        telemetry.series().admin_certificate_expiry.at([]).set(self.at as f64);
+    }
+}

@@ -13,7 +13,8 @@ mod store;
 mod updates;
 
 pub use admin::{
-    AdminCall, AdminChanged, AdminFileRefused, AdminFileTaken, AdminRefused, HandshakeFailed,
+    AdminCall, AdminChanged, AdminFileRefused, AdminFileTaken, AdminRefused, CertificateExpiry,
+    HandshakeFailed,
 };
 pub use divergence::{
     Compared, DetectorChanged, DivergenceKept, ShadowSkipped, SpansDropped, SpansExported,
