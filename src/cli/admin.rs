@@ -46,10 +46,7 @@ impl AdminArgs {
         let token = self.token_file.as_ref().map(read_token).transpose()?;
         let bad = || AdminError::BadToken { path: self.token_file.clone().unwrap_or_default() };
         let client = Client::new(self.admin.clone(), token.as_deref()).ok_or_else(bad)?;
-        match self.admin.is_tls() {
-            true => Ok(client.trusting(self.trust.read()?)),
-            false => Ok(client),
-        }
+        Ok(client.secured_by(&self.trust)?)
     }
 }
 

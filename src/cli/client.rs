@@ -160,7 +160,7 @@ pub(super) enum ClientError {
 impl Client {
     /// A client that shows no token: enough for probes.
     pub(super) fn open(url: AdminUrl) -> Self {
-        Self { url, authorization: None }
+        Self { url, authorization: None, trust: None }
     }
 
     /// A client that shows this bearer token, if any. `None` where the token can't stand in a header.
@@ -177,9 +177,15 @@ impl Client {
         Some(Self { url, authorization, trust: None })
     }
 
-    /// The same for an `https://` URL.
-    pub(super) fn trusting(self, trust: Trust) -> Self {
-        Self { trust: Some(trust), ..self }
+    /// One that trusts whom these say, where it speaks TLS.
+    ///
+    /// # Errors
+    /// What is wrong with the files.
+    pub(super) fn secured_by(self, trust: &TrustArgs) -> Result<Self, TrustError> {
+        match self.url.is_tls() {
+            true => Ok(Self { trust: Some(trust.read()?), ..self }),
+            false => Ok(self),
+        }
     }
 
     /// Makes a call and returns the JSON of the answer.

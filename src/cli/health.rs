@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::admin::failure::{self, AdminError};
-use super::client::{AdminUrl, Client, ClientError};
+use super::client::{AdminUrl, Client, ClientError, TrustArgs};
 use super::{DONE, FAILED, Output};
 
 /// For the whole command: a probe that waits longer has failed.
@@ -33,6 +33,9 @@ pub(super) struct HealthArgs {
         default_value = "http://127.0.0.1:9901"
     )]
     admin: AdminUrl,
+    /// Of https://.
+    #[command(flatten)]
+    trust: TrustArgs,
     /// Ask only whether the process runs
     #[arg(long)]
     live: bool,
@@ -81,7 +84,7 @@ async fn execute(
     out: &mut impl Write,
 ) -> Result<u8, AdminError> {
     let probe = if args.live { Probe::Live } else { Probe::Ready };
-    let client = Client::open(args.admin.clone());
+    let client = Client::open(args.admin.clone()).secured_by(&args.trust)?;
     let late = |_| Err(ClientError::ProbeTimeout { url: args.admin, within });
     let asked = tokio::time::timeout(within, client.probe(probe.path(), probe.word())).await;
     let (well, answer) = asked.unwrap_or_else(late)?;
