@@ -174,6 +174,9 @@ def configuration_fits(overlay):
         over_network = "httpGet" in it["startupProbe"] or "admin" in ports(it)
         if over_network and (host == "127.0.0.1" or int(number) != ports(it).get("admin")):
             yield f"{name}: the probes ask over the network, and the admin plane listens on {admin}"
+        opened = environment.get("INTERLOCK__ADMIN__OPEN", settings["admin"].get("open", []))
+        if over_network and overlay.of("PodMonitor") and "metrics" not in str(opened):
+            yield f"{name}: a PodMonitor scrapes without a token, and admin.open lacks \"metrics\""
         yield from files_are_mounted(name, it, settings, environment)
 
 

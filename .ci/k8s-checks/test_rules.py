@@ -52,6 +52,11 @@ def drain_after(objects, time):
     the_sidecar(objects)["lifecycle"]["preStop"]["exec"]["command"][3] = time
 
 
+def env_of(container, name):
+    return next(entry for entry in container["env"] if entry["name"] == name)
+
+
+
 # (what is broken, how, and what must be said of it)
 CASES = [
     ("no sidecar", no_sidecar, "no Deployment has the sidecar"),
@@ -77,6 +82,7 @@ CASES = [
     ("another port", lambda o: toml(o, "0.0.0.0:8080", "0.0.0.0:8081"), "listens on 0.0.0.0:8081"),
     ("another app", lambda o: toml(o, "127.0.0.1:5000", "127.0.0.1:5001"), "no container listens on 5001"),
     ("probes that can't reach", lambda o: the_sidecar(o)["env"].pop(0), "the admin plane listens on 127.0.0.1"),
+    ("metrics for tokens alone", lambda o: env_of(the_sidecar(o), "INTERLOCK__ADMIN__OPEN").update(value='["probes"]'), "admin.open lacks"),
     ("no tokens", lambda o: the_sidecar(o)["volumeMounts"].pop(1), "tokens.toml is named, and nothing is mounted"),
     ("no Redis password", lambda o: the_sidecar(o)["volumeMounts"].pop(0), "password is named, and nothing is mounted"),
     ("no volume", lambda o: app_pod(o)["volumes"].pop(), "there is no volume interlock-state"),
