@@ -67,6 +67,16 @@ pub enum StartError {
     Thread(#[source] io::Error),
 }
 
+impl StartError {
+    /// As `interlock check` has it: 2 where the configuration has to be mended, else 1.
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::AdminFile(_) => ExitCode::from(2),
+            Self::Listen { .. } | Self::Store(_) | Self::Thread(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
 /// A running sidecar. Dropping it begins a drain that nobody waits for; [`Sidecar::shutdown`] is the orderly way.
 pub struct Sidecar {
     listen_addr: SocketAddr,
@@ -194,12 +204,13 @@ impl Sidecar {
         }
     }
 
-    /// Completes when a worker, the detector's or the store's thread has died, which none ever should.
+    /// Completes when a worker, the detector's, the store's or the admin plane's thread has died, which none ever should.
     async fn worker_died(&mut self) {
         poll_fn(|cx| {
             let store = self.store.iter_mut().map(StoreThread::running);
             let detector = self.detector.iter_mut().map(DetectorThread::running);
-            let mut threads = self.workers.iter_mut().chain(store).chain(detector);
+            let admin = self.admin.iter_mut().map(|(_, running)| running);
+            let mut threads = self.workers.iter_mut().chain(store).chain(detector).chain(admin);
             match threads.any(|thread| Pin::new(&mut thread.ended).poll(cx).is_ready()) {
                 true => Poll::Ready(()),
                 false => Poll::Pending,
@@ -249,7 +260,7 @@ async fn run(config: Config) -> ExitCode {
         Ok(sidecar) => sidecar,
         Err(error) => {
             tracing::error!(%error, "the sidecar can't start");
-            return ExitCode::FAILURE;
+            return error.exit_code();
         }
     };
     let code = tokio::select! {

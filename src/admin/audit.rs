@@ -36,8 +36,8 @@ impl Audit {
     }
 
     /// It has changed a flag, which has this version since.
-    pub(super) fn changed(&self, flag: &str, version: u64, telemetry: &Telemetry) {
-        AdminChanged { call: self.call(), flag, version }.emit(telemetry);
+    pub(super) fn changed(&self, flag: &str, version: u64) {
+        AdminChanged { call: self.call(), flag, version }.emit();
     }
 
     /// It was refused.

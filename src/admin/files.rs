@@ -59,6 +59,9 @@ pub enum FileFault {
     /// A certificate and a key that don't belong together, or of a kind that TLS here doesn't use.
     #[error("is not the key of the certificate in admin.tls.cert_file: {0}")]
     KeyMismatch(#[source] rustls::Error),
+    /// The library refuses.
+    #[error("TLS can't be set up: {0}")]
+    Setup(#[source] rustls::Error),
     /// Nobody who could sign a client's certificate.
     #[error("has no certificate that could sign a client's: {0}")]
     NoAuthority(#[source] rustls::server::VerifierBuilderError),
@@ -171,7 +174,8 @@ impl<R: Recipe> Look for Reread<R> {
     }
 }
 
-/// Looks at all of them every 2 s, for good.
+/// Looks at all of them every 2 s. Ends only where looking itself has failed, as it never should: the plane must not go on with
+/// tokens that nobody looks after.
 pub(crate) async fn keep_up(
     mut watched: Vec<Box<dyn Look>>,
     health: Arc<Health>,
@@ -190,7 +194,7 @@ pub(crate) async fn keep_up(
             (watched, news)
         });
         let Ok((again, news)) = looked.await else {
-            break;
+            return;
         };
         watched = again;
         for (file, news) in news.into_iter().filter_map(|(file, news)| Some((file, news?))) {

@@ -102,7 +102,7 @@ async fn apply(
             Changes::Local(_) => here(&state, &name, expected, change, author).await,
         };
         if let Ok(applied) = &made {
-            audit.changed(&name, applied.after.version, &state.telemetry);
+            audit.changed(&name, applied.after.version);
         }
         made
     });

@@ -70,7 +70,7 @@ impl Recipe for CertificateFiles {
         let key = tls::key(text(1)).map_err(|fault| of_key(fault.into()))?;
         let builder = ServerConfig::builder_with_provider(tls::provider())
             .with_safe_default_protocol_versions()
-            .map_err(|source| of_key(FileFault::KeyMismatch(source)))?;
+            .map_err(|source| of_key(FileFault::Setup(source)))?;
         let builder = match &self.client_ca {
             None => builder.with_no_client_auth(),
             Some(path) => {

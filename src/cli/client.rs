@@ -158,11 +158,6 @@ pub(super) enum ClientError {
 }
 
 impl Client {
-    /// A client that shows no token: enough for probes.
-    pub(super) fn open(url: AdminUrl) -> Self {
-        Self { url, authorization: None, trust: None }
-    }
-
     /// A client that shows this bearer token, if any. `None` where the token can't stand in a header.
     pub(super) fn new(url: AdminUrl, token: Option<&str>) -> Option<Self> {
         let bearer = |token| {
@@ -227,11 +222,11 @@ impl Client {
             Call { method: Method::GET, target: path.to_owned(), if_version: None, body: None };
         let answer = self.fetch(call, JSON).await?;
         let json: Option<Value> = serde_json::from_slice(&answer.body).ok();
-        let said = json.and_then(|json| Some((json.get(word)?.as_bool()?, json)));
-        match (answer.status, said) {
-            (StatusCode::OK, Some((true, json))) => Ok((true, json)),
-            (StatusCode::SERVICE_UNAVAILABLE, Some((false, json))) => Ok((false, json)),
-            _ => Err(self.refused(&answer, None)),
+        let said = json.as_ref().and_then(|json| json.get(word)?.as_bool());
+        match (answer.status, said, json) {
+            (StatusCode::OK, Some(true), Some(json)) => Ok((true, json)),
+            (StatusCode::SERVICE_UNAVAILABLE, Some(false), Some(json)) => Ok((false, json)),
+            (_, _, json) => Err(self.refused(&answer, json)),
         }
     }
 

@@ -29,8 +29,7 @@ Examples:
   interlock drain --pid 4711      another process than the first one of the container
 
 For a preStop hook beside an app that goes on meanwhile: sends SIGTERM to the process, once it is seen to be
-`interlock run`, and returns without waiting for its end. Calls in flight finish within proxy.drain.
-Exit code 0 where the signal was sent, 1 where it was not, 2 for bad usage.")]
+`interlock run`, and returns without waiting for its end. Calls in flight finish within proxy.drain.")]
 pub(super) struct DrainArgs {
     /// How long to wait first, up to 10m
     #[arg(long, value_name = "TIME", value_parser = wait, default_value = "0s")]

@@ -7,8 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
+use super::admin::AdminArgs;
 use super::admin::failure::{self, AdminError};
-use super::client::{AdminUrl, Client, ClientError, TrustArgs};
+use super::client::ClientError;
 use super::{DONE, FAILED, Output};
 
 /// For the whole command: a probe that waits longer has failed.
@@ -22,26 +23,15 @@ Examples:
   interlock health --live                        does the process run?
   interlock health --admin http://127.0.0.1:9902
 
-For an exec probe or a HEALTHCHECK: asks /readyz, or /livez with --live, of the admin plane, and needs no token.
-Exit code 0 where the answer is yes, 1 where it is no or does not come within 2 s, 2 for bad usage.")]
+For an exec probe or a HEALTHCHECK: asks /readyz, or /livez with --live, of the admin plane. No token is needed on loopback, nor
+elsewhere where admin.open has the probes.")]
 pub(super) struct HealthArgs {
-    /// The sidecar's admin plane
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "INTERLOCK_ADMIN",
-        default_value = "http://127.0.0.1:9901"
-    )]
-    admin: AdminUrl,
-    /// Of https://.
+    /// Whom to ask.
     #[command(flatten)]
-    trust: TrustArgs,
+    admin: AdminArgs,
     /// Ask only whether the process runs
     #[arg(long)]
     live: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Output,
 }
 
 /// Which of the probes is asked.
@@ -70,7 +60,7 @@ impl Probe {
 
 /// Runs `interlock health`.
 pub(super) async fn run(args: HealthArgs) -> ExitCode {
-    let format = args.output;
+    let format = args.admin.output;
     match Box::pin(execute(args, TIMEOUT, &mut io::stdout())).await {
         Ok(code) => ExitCode::from(code),
         Err(error) => failure::told(Err(error), format),
@@ -84,11 +74,11 @@ async fn execute(
     out: &mut impl Write,
 ) -> Result<u8, AdminError> {
     let probe = if args.live { Probe::Live } else { Probe::Ready };
-    let client = Client::open(args.admin.clone()).secured_by(&args.trust)?;
-    let late = |_| Err(ClientError::ProbeTimeout { url: args.admin, within });
+    let client = args.admin.client()?;
+    let late = |_| Err(ClientError::ProbeTimeout { url: args.admin.admin.clone(), within });
     let asked = tokio::time::timeout(within, client.probe(probe.path(), probe.word())).await;
     let (well, answer) = asked.unwrap_or_else(late)?;
-    let text = match args.output {
+    let text = match args.admin.output {
         Output::Json => format!("{answer:#}"),
         Output::Text if well => probe.word().to_owned(),
         Output::Text => format!("not {}: {}", probe.word(), why_not(&answer)),
@@ -210,6 +200,16 @@ mod tests {
         // A status and a word that contradict each other.
         check(StatusCode::OK, r#"{"ready":false}"#).await;
         check(StatusCode::SERVICE_UNAVAILABLE, r#"{"ready":true}"#).await;
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_as_one() {
+        let body = r#"{"type":"urn:interlock:problem:no-token","title":"A token is needed","status":401,"detail":"send one"}"#;
+
+        let error = asked("", StatusCode::UNAUTHORIZED, body).await.outcome.unwrap_err();
+
+        assert!(error.to_string().contains("401"), "{error}");
+        assert!(!error.to_string().contains("is no admin plane"), "{error}");
     }
 
     #[tokio::test]

@@ -35,6 +35,18 @@ Exit codes:
   1  the admin plane can't be reached, or refused
   2  bad usage: an argument, a change without a reason, a token file that can't be used";
 
+const EXITS_OF_HEALTH: &str = "\
+Exit codes:
+  0  yes
+  1  no, or no answer within 2 s
+  2  bad usage";
+
+const EXITS_OF_DRAIN: &str = "\
+Exit codes:
+  0  the signal was sent
+  1  it was not
+  2  bad usage";
+
 const EXITS_OF_WRITERS: &str = "\
 Exit codes:
   0  written
@@ -66,6 +78,8 @@ fn exits(name: &str) -> Option<&'static str> {
         "check" => Some(EXITS_OF_CHECK),
         "demo" => Some(EXITS_OF_DEMO),
         "flag" | "explain" | "fleet" | "divergence" => Some(EXITS_OF_CLIENTS),
+        "health" => Some(EXITS_OF_HEALTH),
+        "drain" => Some(EXITS_OF_DRAIN),
         "completions" | "man" => Some(EXITS_OF_WRITERS),
         _ => None,
     }

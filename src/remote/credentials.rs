@@ -37,7 +37,11 @@ impl Credentials {
     }
 }
 
-fn read(key: &'static str, path: Option<&Path>) -> Result<Option<String>, CredentialsError> {
+/// Reads a file that the configuration names, if it does, without the newline at its end.
+pub(super) fn read(
+    key: &'static str,
+    path: Option<&Path>,
+) -> Result<Option<String>, CredentialsError> {
     let Some(path) = path else {
         return Ok(None);
     };

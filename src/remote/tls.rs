@@ -2,29 +2,32 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::credentials::{self, CredentialsError};
 use crate::net::TcpStream;
-use crate::tls;
+use crate::tls::{self, PemFault};
 
 /// Why there is no secure connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TlsError {
     /// The file of certificates to trust can't be used.
-    #[error("store.ca_file = \"{}\": {source}; it has to hold certificates in PEM", path.display())]
+    #[error("store.ca_file = \"{}\" {fault}", path.display())]
     CaFile {
         /// The configuration's value.
         path: PathBuf,
         /// What is wrong.
-        source: rustls::pki_types::pem::Error,
+        fault: PemFault,
     },
+    /// It can't be read.
+    #[error(transparent)]
+    Unreadable(#[from] CredentialsError),
     /// There is nobody to trust.
     #[error("no certificate to trust was found; name a file of them in store.ca_file")]
     NobodyToTrust,
@@ -68,8 +71,10 @@ impl Tls {
         if let Some(trust) = &*self.trust.borrow() {
             return Ok(Arc::clone(trust));
         }
-        let roots = match &self.ca_file {
-            Some(path) => roots_of(path)?,
+        let path = self.ca_file.as_deref();
+        let roots = match path.zip(credentials::read("store.ca_file", path)?) {
+            Some((path, text)) => tls::roots(text.as_bytes())
+                .map_err(|fault| TlsError::CaFile { path: path.to_owned(), fault })?,
             None => tls::system_roots(),
         };
         if roots.is_empty() {
@@ -80,13 +85,4 @@ impl Tls {
         *self.trust.borrow_mut() = Some(Arc::clone(&trust));
         Ok(trust)
     }
-}
-
-fn roots_of(path: &Path) -> Result<RootCertStore, TlsError> {
-    let wrong = |source| TlsError::CaFile { path: path.to_owned(), source };
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(wrong)? {
-        roots.add(certificate.map_err(wrong)?)?;
-    }
-    Ok(roots)
 }

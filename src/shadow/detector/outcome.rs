@@ -11,6 +11,7 @@ use super::{Detector, EntityReader};
 use crate::clock::{self, Instant};
 use crate::domain::effects::history::{Concluded, Finding, History, Read};
 use crate::shadow::journal::{JournalKey, Settled};
+use crate::telemetry::events::ConclusionLate;
 
 /// What the journals are to take, and what is told once they have.
 pub(super) struct Settlement {
@@ -87,7 +88,7 @@ impl<R: EntityReader + 'static> Detector<R> {
 
     /// The claim had run out. Nobody else need have anything new of the entity, so it is looked at again.
     fn check_anew(&mut self, key: JournalKey, outcome: Outcome) {
-        tracing::debug!(entity = %key.entity, "a conclusion came too late, and does not count");
+        ConclusionLate { entity: &key.entity }.emit();
         let now = clock::now();
         let fresh = || Entity::new(outcome.flag, outcome.path, now);
         let entity = self.entities.entry(key).or_insert_with(fresh);

@@ -37,7 +37,7 @@ pub struct AdminChanged<'a> {
 
 impl AdminChanged<'_> {
     /// Tells of it. Every change has its line.
-    pub fn emit(self, _telemetry: &Telemetry) {
+    pub fn emit(self) {
         let Self { call, flag, version } = self;
         tracing::info!(
             target: AUDIT_TARGET,

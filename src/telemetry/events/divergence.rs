@@ -134,6 +134,25 @@ impl VerifyInconclusive {
     }
 }
 
+/// The journals did not take a conclusion: its claim had run out. The entity is checked anew.
+#[derive(Clone, Copy, Debug)]
+pub struct ConclusionLate<'a> {
+    /// The entity.
+    pub entity: &'a str,
+}
+
+impl ConclusionLate<'_> {
+    /// Tells of it.
+    pub fn emit(self) {
+        tracing::debug!(
+            target: TARGET,
+            event = "conclusion_late",
+            entity = self.entity,
+            "a conclusion came too late, and does not count: the entity is checked anew"
+        );
+    }
+}
+
 /// The detector read an entity.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifyRead {

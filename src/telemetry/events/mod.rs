@@ -17,8 +17,8 @@ pub use admin::{
     HandshakeFailed,
 };
 pub use divergence::{
-    Compared, DetectorChanged, DivergenceKept, ShadowSkipped, SpansDropped, SpansExported,
-    UnmanagedWrite, UpdatesLost, UpdatesVerified, VerifyInconclusive, VerifyRead,
+    Compared, ConclusionLate, DetectorChanged, DivergenceKept, ShadowSkipped, SpansDropped,
+    SpansExported, UnmanagedWrite, UpdatesLost, UpdatesVerified, VerifyInconclusive, VerifyRead,
 };
 pub use flags::{
     FlagChanged, FlagRead, FlagsLoaded, FlagsRejected, FreshnessChanged, TransitionStepped,
