@@ -162,6 +162,10 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    pub(super) fn is_viewer(&self) -> bool {
+        self.role == Role::Viewer
+    }
+
     pub(super) fn check_may_change(&self) -> Result<(), Refusal> {
         match self.role {
             Role::Operator => Ok(()),

@@ -58,7 +58,7 @@ impl Failures {
 }
 
 /// What one customer of a network has: of IPv6 a /64, since it is free to choose within it.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => {

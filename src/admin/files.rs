@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::auth::TokensError;
 use super::health::Health;
+use crate::clock;
 use crate::telemetry::Telemetry;
 use crate::telemetry::events::{AdminFileRefused, AdminFileTaken, CertificateExpiry};
 use crate::telemetry::labels::AdminFile;
@@ -59,6 +60,9 @@ pub enum FileFault {
     /// A certificate and a key that don't belong together, or of a kind that TLS here doesn't use.
     #[error("is not the key of the certificate in admin.tls.cert_file: {0}")]
     KeyMismatch(#[source] rustls::Error),
+    /// A certificate that has run out, in place of one that has not.
+    #[error("has run out already; the one in force has not")]
+    Expired,
     /// The library refuses.
     #[error("TLS can't be set up: {0}")]
     Setup(#[source] rustls::Error),
@@ -140,6 +144,22 @@ impl<R: Recipe> Reread<R> {
     }
 }
 
+impl<R: Recipe> Reread<R> {
+    /// What comes of new contents. At a start there is no choice: here, what has run out is worse than what is in force.
+    fn make_better(&self, contents: &[Vec<u8>]) -> Result<R::Made, FileError> {
+        let made = self.recipe.make(contents)?;
+        let now = clock::wall_ms() / 1_000;
+        let has_run_out = |made: &R::Made| R::expiry(made).is_some_and(|expiry| expiry < now);
+        match self.recipe.paths().first() {
+            Some((key, path)) if has_run_out(&made) && !has_run_out(&self.in_force.load()) => {
+                let (path, fault) = (path.to_path_buf(), Box::new(FileFault::Expired));
+                Err(FileError { key, path, fault })
+            }
+            _ => Ok(made),
+        }
+    }
+}
+
 impl<R: Recipe> Look for Reread<R> {
     fn file(&self) -> AdminFile {
         R::FILE
@@ -155,7 +175,7 @@ impl<R: Recipe> Look for Reread<R> {
             self.suspect = None;
             return self.refused.take().map(|_| News::Taken);
         }
-        match contents.and_then(|contents| self.recipe.make(&contents)) {
+        match contents.and_then(|contents| self.make_better(&contents)) {
             Ok(made) => {
                 self.in_force.store(Arc::new(made));
                 (self.fingerprint, self.suspect, self.refused) = (fingerprint, None, None);
@@ -244,105 +264,4 @@ fn read_one(path: &Path) -> Result<Vec<u8>, FileFault> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::admin::auth::TokensFile;
-
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let name = format!("interlock-admin-files-{}-{name}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-
-        fn write(&self, text: &str) -> PathBuf {
-            let path = self.0.join("tokens.toml");
-            fs::write(&path, text).unwrap();
-            path
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            drop(fs::remove_dir_all(&self.0));
-        }
-    }
-
-    fn tokens(name: &str) -> String {
-        let sha256 = Sha256::digest(name);
-        format!("[[tokens]]\nname = \"{name}\"\nrole = \"viewer\"\nsha256 = \"{sha256:x}\"\n")
-    }
-
-    fn opened(path: PathBuf) -> Reread<TokensFile> {
-        Reread::open(TokensFile { path }).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    fn names(watched: &Reread<TokensFile>) -> Vec<String> {
-        watched.in_force().load().names().map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn another_version_is_in_force_at_the_next_look() {
-        let folder = Folder::new("another");
-        let mut watched = opened(folder.write(&tokens("ann")));
-        assert!(watched.look().is_none(), "nothing has changed");
-
-        folder.write(&tokens("bob"));
-
-        assert!(matches!(watched.look(), Some(News::Taken)));
-        assert_eq!(names(&watched), ["bob"]);
-        assert!(watched.look().is_none());
-    }
-
-    #[test]
-    fn a_bad_version_changes_nothing_and_is_told_of_once_at_the_second_look() {
-        let folder = Folder::new("bad");
-        let path = folder.write(&tokens("ann"));
-        let mut watched = opened(path.clone());
-
-        folder.write("half a fi");
-        assert!(watched.look().is_none(), "it may be half-written");
-        let Some(News::Refused(error)) = watched.look() else { panic!("not told of") };
-        let said = error.to_string();
-        let expected = format!("admin.tokens_file = \"{}\": is no list of tokens", path.display());
-        assert!(said.starts_with(&expected), "{said}");
-        assert!(watched.look().is_none(), "once");
-        assert_eq!(names(&watched), ["ann"]);
-
-        fs::remove_file(&path).unwrap();
-        assert!(watched.look().is_none());
-        assert!(matches!(watched.look(), Some(News::Refused(_))), "another fault is told of");
-
-        folder.write(&tokens("ann"));
-        assert!(matches!(watched.look(), Some(News::Taken)), "what is in force stands there again");
-        assert!(watched.look().is_none());
-    }
-
-    #[test]
-    fn a_fault_that_is_gone_at_the_second_look_is_not_told_of() {
-        let folder = Folder::new("gone");
-        let mut watched = opened(folder.write(&tokens("ann")));
-
-        folder.write("");
-        assert!(watched.look().is_none());
-        folder.write(&tokens("ann"));
-        assert!(watched.look().is_none());
-        folder.write("");
-
-        assert!(watched.look().is_none(), "it is suspect anew");
-    }
-
-    #[test]
-    fn what_is_no_file_or_too_large_is_refused() {
-        let folder = Folder::new("large");
-        let fault = |path: PathBuf| *Reread::open(TokensFile { path }).err().unwrap().fault;
-
-        assert!(matches!(fault(folder.0.clone()), FileFault::NotRegular));
-        assert!(matches!(fault(folder.0.join("none")), FileFault::Unreadable(_)));
-        let large = folder.write(&"#".repeat(1 + (1 << 20)));
-        assert!(matches!(fault(large), FileFault::TooLarge));
-    }
-}
+mod tests;

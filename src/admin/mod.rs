@@ -23,6 +23,7 @@ mod problem;
 mod router;
 mod server;
 pub mod tls;
+mod turns;
 mod view;
 
 #[cfg(test)]
@@ -53,6 +54,7 @@ use problem::Refusal;
 use router::{Access, Endpoint};
 pub use server::serve;
 use tls::Secure;
+pub(crate) use turns::Turns;
 
 /// What an answer's body is made of.
 pub type AdminResponse = Response<Full<Bytes>>;
@@ -77,6 +79,8 @@ pub struct AdminState {
     pub fleet: Arc<ArcSwap<FleetView>>,
     /// The divergence records.
     pub(crate) records: Records,
+    /// Whose turn it is to read.
+    pub(crate) turns: Turns,
     /// Tells of changes and refusals.
     pub telemetry: Telemetry,
 }
@@ -175,6 +179,10 @@ where
     if access == Access::Open {
         return Ok(open(state, &endpoint));
     }
+    let _turn = match access {
+        Access::Read => state.turns.take(&caller).await,
+        _ => None,
+    };
     match &endpoint {
         Endpoint::Fleet => return fleet::read(state, parts.uri.query()),
         Endpoint::Divergences => return divergences::list(state, parts.uri.query()).await,

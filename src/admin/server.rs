@@ -1,8 +1,8 @@
 //! From a listening socket to calls: accepts, bounds every wait and every number, and ends gracefully.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,14 +17,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::failures::network;
 use super::{AdminState, handle};
 use crate::net::{TcpListener, TcpStream};
-use crate::telemetry::events::HandshakeFailed;
+use crate::telemetry::events::{CrowdedOut, HandshakeFailed};
 
-/// The most connections at once: probes, a scraper, a few consoles. With one more, the oldest is closed.
+/// The most connections at once: probes, a scraper, a few consoles. With one more, the oldest of the address that has the most is
+/// closed.
 const MAX_CONNECTIONS: usize = 256;
 
-/// The most of them that have not come to the end of their handshake. With one more, the oldest such is closed.
+/// The most of them that have not come to the end of their handshake. With one more, one such is closed in the same way.
 const MAX_HANDSHAKES: usize = 64;
 
 /// The read buffer, in bytes: a header block that it doesn't hold is refused. What comes in one piece may be up to twice as
@@ -67,12 +69,14 @@ pub async fn serve(
         };
         // On a socket for both, IPv4 comes in IPv6's clothes.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        places.make_room();
+        for peer in places.make_room() {
+            CrowdedOut { peer }.emit(&state.telemetry);
+        }
         let handshaking = Arc::new(AtomicBool::new(state.secure.is_some()));
         let secured = Arc::clone(&handshaking);
         let (state, ending) = (Arc::clone(&state), ending.subscribe());
         let task = connections.spawn(connection(stream, peer, secured, state, ending));
-        places.oldest_first.push_back(Place { task, handshaking });
+        places.oldest_first.push_back(Place { task, peer, handshaking });
     }
     drop(listener);
     ending.send_replace(true);
@@ -83,6 +87,7 @@ pub async fn serve(
 /// A connection.
 struct Place {
     task: AbortHandle,
+    peer: SocketAddr,
     /// Whether it is still about its handshake.
     handshaking: Arc<AtomicBool>,
 }
@@ -94,28 +99,31 @@ struct Places {
 }
 
 impl Places {
-    /// Where all places are taken, the connection that has lasted longest goes: whoever holds connections open, or never
-    /// ends a handshake, must not lock out the probes.
-    fn make_room(&mut self) {
+    /// Where all places are taken, one of the address that has the most of them goes, the oldest: whoever holds connections open,
+    /// never ends a handshake, or begins thousands, must not lock out the probes. Gives whose went.
+    fn make_room(&mut self) -> Vec<SocketAddr> {
         self.oldest_first.retain(|place| !place.task.is_finished());
-        if self.oldest_first.len() >= MAX_CONNECTIONS {
-            self.end(0);
-        }
-        let is_handshaking = |place: &Place| place.handshaking.load(Ordering::Relaxed);
-        let mut handshakes =
-            self.oldest_first.iter().enumerate().filter(|(_, it)| is_handshaking(it));
-        let oldest = handshakes.next().map(|(index, _)| index);
-        if handshakes.count() + 1 >= MAX_HANDSHAKES
-            && let Some(oldest) = oldest
-        {
-            self.end(oldest);
-        }
+        let all = self.end_one_of(MAX_CONNECTIONS, |_| true);
+        let handshaking = |place: &Place| place.handshaking.load(Ordering::Relaxed);
+        all.into_iter().chain(self.end_one_of(MAX_HANDSHAKES, handshaking)).collect()
     }
 
-    fn end(&mut self, index: usize) {
-        if let Some(place) = self.oldest_first.remove(index) {
-            place.task.abort();
+    /// Ends one of these, if there are that many.
+    fn end_one_of(&mut self, most: usize, is_one: impl Fn(&Place) -> bool) -> Option<SocketAddr> {
+        let mut by_network: HashMap<IpAddr, (usize, usize)> = HashMap::new();
+        let these = self.oldest_first.iter().enumerate().filter(|(_, place)| is_one(place));
+        for (index, place) in these {
+            by_network.entry(network(place.peer.ip())).or_insert((0, index)).0 += 1;
         }
+        if by_network.values().map(|(count, _)| count).sum::<usize>() < most {
+            return None;
+        }
+        // Of two with as many, the one whose oldest has lasted longer.
+        let greatest = |(count, oldest): &&(usize, usize)| (*count, std::cmp::Reverse(*oldest));
+        let (_, oldest) = by_network.values().max_by_key(greatest)?;
+        let place = self.oldest_first.remove(*oldest)?;
+        place.task.abort();
+        Some(place.peer)
     }
 }
 
@@ -175,8 +183,13 @@ mod tests {
     use super::*;
 
     fn place(handshaking: bool) -> Place {
+        place_of(1, handshaking)
+    }
+
+    fn place_of(address: u8, handshaking: bool) -> Place {
         let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
-        Place { task, handshaking: Arc::new(AtomicBool::new(handshaking)) }
+        let peer = SocketAddr::from(([10, 0, 0, address], 4711));
+        Place { task, peer, handshaking: Arc::new(AtomicBool::new(handshaking)) }
     }
 
     /// Makes room among these; tells how many are left that are secure, and that are not.
@@ -210,5 +223,23 @@ mod tests {
         assert_eq!(left_of(100, 64).await, (100, 63));
         assert_eq!(left_of(255, 0).await, (255, 0), "there is room");
         assert_eq!(left_of(256, 0).await, (255, 0));
+    }
+
+    #[tokio::test]
+    async fn who_has_the_most_gives_way_though_others_have_lasted_longer() {
+        let operator = (0..3).map(|_| place_of(1, true));
+        let flood = (0..MAX_HANDSHAKES - 3).map(|_| place_of(2, true));
+        let mut places = Places { oldest_first: operator.chain(flood).collect() };
+
+        for _ in 0..10 {
+            let gone = places.make_room();
+            assert_eq!(gone, [SocketAddr::from(([10, 0, 0, 2], 4711))]);
+            places.oldest_first.push_back(place_of(2, true));
+        }
+
+        assert!(
+            places.make_room().len() == 1 && places.make_room().is_empty(),
+            "there is room now"
+        );
     }
 }

@@ -4,6 +4,7 @@ mod bad_input;
 mod divergences;
 mod fleet;
 mod socket;
+mod turns;
 
 use std::sync::Mutex;
 
@@ -82,6 +83,7 @@ impl Plane {
             })),
             fleet: Arc::default(),
             records: Records::of_a_test(),
+            turns: Turns::default(),
             telemetry: Telemetry::new(&Topology::default()),
         };
         Self { state: Arc::new(state), heard, peer: "127.0.0.1:4711".parse().unwrap() }

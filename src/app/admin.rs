@@ -14,7 +14,7 @@ use crate::admin::files::{self, FileError, Look, Reread};
 use crate::admin::gate::{Gate, OpenTo};
 use crate::admin::health::Health;
 use crate::admin::tls::{CertificateFiles, Secure};
-use crate::admin::{self, AdminState, Changes, HostPolicy, MetricsPage, OnChange};
+use crate::admin::{self, AdminState, Changes, HostPolicy, MetricsPage, OnChange, Turns};
 use crate::config::{AdminConfig, AdminTlsConfig};
 use crate::fleet::session::Identity;
 use crate::net::{BoundListener, TcpListener};
@@ -93,6 +93,7 @@ pub(super) fn state(
         changes,
         fleet: view,
         records,
+        turns: Turns::default(),
         telemetry: shared.telemetry.clone(),
     }
 }

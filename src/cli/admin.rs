@@ -30,7 +30,7 @@ pub(super) struct AdminArgs {
     )]
     pub(super) admin: AdminUrl,
     /// A file that holds the bearer token
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "INTERLOCK_TOKEN_FILE")]
     pub(super) token_file: Option<PathBuf>,
     /// Of https://.
     #[command(flatten)]

@@ -15,6 +15,10 @@ use super::{DONE, output};
 /// The longest wait: no pod's end takes longer.
 const MAX_WAIT: Duration = Duration::from_secs(600);
 
+/// A sidecar that has just begun hears signals within milliseconds.
+const LISTENS_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
 /// The program that a sidecar is.
 const PROGRAM: &str = "interlock";
 /// And what it was told to do.
@@ -67,6 +71,12 @@ enum DrainError {
         /// Which one.
         pid: i32,
     },
+    /// It has not come as far as to hear signals.
+    #[error("process {pid} does not listen for SIGTERM within {} s of being asked: it would be lost", LISTENS_WITHIN.as_secs())]
+    Deaf {
+        /// Which one.
+        pid: i32,
+    },
     /// The signal was not taken.
     #[error("can't send SIGTERM to process {pid}: {source}; is this the same user?")]
     NotSent {
@@ -96,9 +106,30 @@ async fn drain(args: &DrainArgs) -> Result<(), DrainError> {
     check(pid)?;
     tokio::time::sleep(args.after).await;
     check(pid)?;
+    wait_until_it_listens(pid).await?;
     let process = Pid::from_raw(pid).ok_or(DrainError::NotASidecar { pid })?;
     kill_process(process, Signal::TERM)
         .map_err(|source| DrainError::NotSent { pid, source: source.into() })
+}
+
+/// The first process of a container is sent no signal that it has not asked for: one that comes as it starts would be lost.
+async fn wait_until_it_listens(pid: i32) -> Result<(), DrainError> {
+    let listens = async {
+        while !catches_sigterm(pid)? {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(LISTENS_WITHIN, listens).await.unwrap_or(Err(DrainError::Deaf { pid }))
+}
+
+/// By its line `SigCgt:` of proc(5), a mask with a bit for each signal.
+fn catches_sigterm(pid: i32) -> Result<bool, DrainError> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))
+        .map_err(|source| DrainError::NoProcess { pid, source })?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    Ok(mask.is_some_and(|mask| mask & (1 << (Signal::TERM.as_raw() - 1)) != 0))
 }
 
 /// Whether a process is a sidecar.
@@ -172,6 +203,18 @@ mod tests {
         let error = drain(&args).await.unwrap_err();
 
         assert!(matches!(error, DrainError::NotASidecar { .. }), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_hears_no_signal_yet_is_waited_for_and_not_for_ever() {
+        use tokio::signal::unix::{SignalKind, signal};
+        let pid = i32::try_from(std::process::id()).unwrap();
+
+        let deaf = wait_until_it_listens(pid).await.unwrap_err();
+        let _handler = signal(SignalKind::terminate()).unwrap();
+
+        assert!(matches!(deaf, DrainError::Deaf { .. }), "{deaf}");
+        wait_until_it_listens(pid).await.unwrap();
     }
 
     #[tokio::test]

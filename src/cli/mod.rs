@@ -177,7 +177,12 @@ where
 fn wait_for(command: impl Future<Output = ExitCode>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
-        Ok(runtime) => runtime.block_on(command),
+        Ok(runtime) => {
+            let code = runtime.block_on(command);
+            // A look-up of a name that nobody answers must not hold up the end.
+            runtime.shutdown_background();
+            code
+        }
         Err(error) => output::failed(error),
     }
 }

@@ -119,6 +119,31 @@ impl HandshakeFailed<'_> {
     }
 }
 
+/// As many connections to the admin plane are open as may be, and one was closed to make room.
+#[derive(Clone, Copy, Debug)]
+pub struct CrowdedOut {
+    /// Its other end: the address that had the most.
+    pub peer: SocketAddr,
+}
+
+impl CrowdedOut {
+    /// Tells of it, with the same bound as [`AdminRefused`].
+    pub fn emit(self, telemetry: &Telemetry) {
+        let refusal = AdminRefusal::CrowdedOut;
+        telemetry.series().admin_refused.at([refusal.index()]).increment(1);
+        telemetry.fault(Fault::Admin(refusal), || {
+            tracing::warn!(
+                target: AUDIT_TARGET,
+                event = "audit",
+                result = "refused",
+                reason = refusal.word(),
+                peer = %self.peer,
+                "a connection to the admin plane was closed to make room: its address had the most"
+            );
+        });
+    }
+}
+
 /// Another version of one of the admin plane's files is in force.
 #[derive(Clone, Copy, Debug)]
 pub struct AdminFileTaken {

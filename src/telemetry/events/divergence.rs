@@ -189,7 +189,7 @@ impl DetectorChanged {
                 target: TARGET,
                 event = "detector_suspended",
                 state = self.state.word(),
-                "the store is gone: updates are noted, and checked for losses when it is back"
+                "the journals in the store can't be written: updates are noted, and checked for losses when they can"
             );
         } else {
             tracing::info!(

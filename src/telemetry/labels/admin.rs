@@ -23,6 +23,8 @@ label_enum! {
         Failed => "failed",
         /// No secure connection came about.
         Handshake => "handshake",
+        /// The connection was closed to make room for another one.
+        CrowdedOut => "crowded_out",
     }
 }
 
