@@ -253,9 +253,12 @@ pub(crate) fn asks_for_body(status: StatusCode) -> bool {
     status == StatusCode::CONTINUE
 }
 
-/// What to say in place of the bare answers that hyper gives by itself to a header block that it can't read; `None` for
-/// any other bytes.
-pub(crate) fn instead_of_hypers(bytes: &[u8], long_request_line: bool) -> Option<&'static [u8]> {
+/// What to count and to say in place of the bare answers that hyper gives by itself to a header block that it can't read;
+/// `None` for any other bytes.
+pub(crate) fn instead_of_hypers(
+    bytes: &[u8],
+    long_request_line: bool,
+) -> Option<(ClientError, &'static [u8])> {
     let code = bytes.strip_prefix(b"HTTP/1.1 4").or_else(|| bytes.strip_prefix(b"HTTP/1.0 4"))?;
     let code = code.get(..2)?;
     let bare = |line: &[u8]| {
@@ -270,9 +273,9 @@ pub(crate) fn instead_of_hypers(bytes: &[u8], long_request_line: bool) -> Option
         return None;
     }
     match code {
-        b"00" => Some(&RAW_MALFORMED),
-        b"31" if !long_request_line => Some(&RAW_HEADERS_TOO_LARGE),
-        b"31" | b"14" => Some(&RAW_TARGET_TOO_LONG),
+        b"00" => Some((ClientError::Malformed, &RAW_MALFORMED)),
+        b"31" if !long_request_line => Some((ClientError::HeadersTooLarge, &RAW_HEADERS_TOO_LARGE)),
+        b"31" | b"14" => Some((ClientError::UriTooLong, &RAW_TARGET_TOO_LONG)),
         _ => None,
     }
 }

@@ -11,6 +11,7 @@ use super::error;
 use super::watch::{Fate, Watch};
 use super::wire::Tap;
 use crate::net::{self, TcpStream};
+use crate::telemetry::labels::ClientError;
 
 /// How much of what a client still sends is read and dropped after its connection was ended early.
 const LINGER_BYTES: usize = 256 * 1024;
@@ -134,8 +135,12 @@ impl AsyncWrite for ClientIo {
         }
         if self.replacement.is_none()
             && !self.watch.serves_a_call()
-            && let Some(words) = error::instead_of_hypers(buf, self.tap.long_request_line())
+            && let Some((reason, words)) =
+                error::instead_of_hypers(buf, self.tap.long_request_line())
         {
+            if reason == ClientError::UriTooLong {
+                self.watch.note_long_target();
+            }
             self.replacement = Some((words, 0));
             self.watch.set_linger();
         }

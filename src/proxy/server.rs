@@ -181,6 +181,10 @@ async fn serve(admitted: Admitted, tcp: TcpStream, peer: SocketAddr, watch: Arc<
     let reason = match (ended, watch.fate()) {
         (_, Fate::SlowHead) => Some(ClientError::HeaderTimeout),
         (_, Fate::StuckWrite) => Some(ClientError::BodyTimeout),
+        // Counted as it was answered: hyper does not tell the two apart.
+        (Err(error), _) if error.is_parse_too_large() && watch.has_long_target() => {
+            Some(ClientError::UriTooLong)
+        }
         (Err(error), _) if error.is_parse_too_large() => Some(ClientError::HeadersTooLarge),
         (Err(error), _) if error.is_parse() => Some(ClientError::Malformed),
         _ => None,

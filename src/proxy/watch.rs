@@ -76,6 +76,7 @@ pub(crate) struct Watch {
     answering: AtomicBool,
     tunnel: AtomicBool,
     conflict: AtomicBool,
+    long_target: AtomicBool,
     linger: AtomicBool,
     broken: AtomicBool,
     connection: Mutex<Option<Waker>>,
@@ -97,6 +98,7 @@ impl Watch {
             answering: AtomicBool::new(false),
             tunnel: AtomicBool::new(false),
             conflict: AtomicBool::new(false),
+            long_target: AtomicBool::new(false),
             linger: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             connection: Mutex::new(None),
@@ -191,6 +193,16 @@ impl Watch {
     /// Whether [`Self::note_conflict`] was ever called.
     pub(crate) fn has_conflict(&self) -> bool {
         self.conflict.load(Relaxed)
+    }
+
+    /// The client was told that its target is too long.
+    pub(crate) fn note_long_target(&self) {
+        self.long_target.store(true, Relaxed);
+    }
+
+    /// Whether [`Self::note_long_target`] was called.
+    pub(crate) fn has_long_target(&self) -> bool {
+        self.long_target.load(Relaxed)
     }
 
     /// The connection must end in a way that can't be taken for the end of a message.

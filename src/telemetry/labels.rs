@@ -197,9 +197,9 @@ label_enum! {
     ClientError {
         /// Not a well-formed HTTP/1.1 message.
         Malformed => "malformed",
-        /// The header block is over `proxy.max_headers`.
+        /// The header block is over `proxy.max_headers`, or has too many fields.
         HeadersTooLarge => "headers_too_large",
-        /// The request target is too long.
+        /// The same, and most of it is the request line.
         UriTooLong => "uri_too_long",
         /// A transfer coding other than `chunked`.
         UnsupportedTransferCoding => "unsupported_transfer_coding",

@@ -1,7 +1,7 @@
 //! Request lines, targets and sizes of heads.
 
 use crate::framing::Front;
-use crate::support::{ReadError, Sidecar, Upstream, get};
+use crate::support::{ReadError, Sidecar, Upstream, get, until};
 
 #[test]
 fn a_malformed_request_line_is_refused() {
@@ -190,6 +190,33 @@ fn a_target_that_is_far_too_long_is_refused() {
     front.refuses(get(&format!("/{}", "x".repeat(70 * 1024))), &[414, 431]);
 
     front.has_passed_nothing_on();
+}
+
+#[test]
+fn a_target_and_a_header_that_are_too_long_are_told_apart_in_the_answer_and_in_the_count() {
+    let front = Front::new();
+    let counted = |reason| {
+        let count =
+            front.sidecar.metrics().sum("interlock_client_errors_total", &[("reason", reason)]);
+        count.unwrap_or_else(|| panic!("no {reason}"))
+    };
+    let target = get(&format!("/{}", "x".repeat(40 * 1024)));
+    let header =
+        format!("GET /x HTTP/1.1\r\nHost: app.test\r\nX: {}\r\n\r\n", "y".repeat(40 * 1024));
+
+    front.refuses(&target, &[414]);
+    until("the target to be counted", || counted("uri_too_long") == 1.0);
+    assert_eq!(counted("headers_too_large"), 0.0);
+    front.refuses(header, &[431]);
+    until("the header to be counted", || counted("headers_too_large") == 1.0);
+    assert_eq!(counted("uri_too_long"), 1.0);
+    // The next call on a connection is read as the first one is.
+    let mut client = front.sidecar.client();
+    client.send(&get("/first"));
+    assert_eq!(client.response().status, 200);
+    drop(client.try_send(&target));
+    assert_eq!(client.response().status, 414);
+    until("the second target to be counted", || counted("uri_too_long") == 2.0);
 }
 
 #[test]
