@@ -13,6 +13,7 @@ use crate::domain::entity::MAX_ENTITY_BYTES;
 use crate::domain::flag::{Author, Change, ChangeError, FlagState};
 use crate::store::history::MAX_ENTRIES;
 use crate::store::{Applied, FlagSeed, FlagStore, FleetFlags, StoreChangeError};
+use crate::telemetry::events::SnapshotRefused;
 
 use super::audit::Audit;
 use super::auth::Caller;
@@ -134,7 +135,11 @@ async fn here(
         let Changes::Local(on_change) = &state.changes else {
             return Err(Refusal::Internal);
         };
-        let change = || state.store.change(&name, expected, &change, author);
+        let change = || {
+            let made = state.store.change(&name, expected, &change, author);
+            SnapshotRefused { refused: state.store.is_snapshot_refused() }.emit(&state.telemetry);
+            made
+        };
         on_change.tell(&name, change).map_err(|error| refusal(error, &name))
     });
     written.await.unwrap_or(Err(Refusal::Internal))

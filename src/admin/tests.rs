@@ -319,6 +319,8 @@ async fn a_change_that_cannot_be_written_is_answered_as_not_made() {
     assert_eq!((answer.status, &answer.json()["retry"]), (503, &json!("safe")));
     assert_eq!(plane.percent(), "5%");
     assert_eq!(*plane.heard.lock().unwrap(), []);
+    let page = plane.state.telemetry.render();
+    assert!(page.contains("\ninterlock_snapshot_refused 1\n"), "{page}");
 }
 
 #[test]

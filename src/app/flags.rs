@@ -8,7 +8,7 @@ use crate::domain::decision::Freshness;
 use crate::domain::flag::{FlagState, Strategy};
 use crate::store::{FlagSeed, FlagStore, LoadReport, LoadSource, StoreError};
 use crate::telemetry::events::{
-    FlagChanged, FlagRead, FlagsLoaded, FlagsRejected, FreshnessChanged,
+    FlagChanged, FlagRead, FlagsLoaded, FlagsRejected, FreshnessChanged, SnapshotRefused,
 };
 use crate::telemetry::labels::FlagsError;
 use crate::telemetry::{FlagIndex, Telemetry};
@@ -70,6 +70,7 @@ fn tell(store: &FlagStore, report: &LoadReport, telemetry: &Telemetry) {
         FlagRead { flag: FlagIndex(index), state }.emit(telemetry);
     }
     FreshnessChanged { state: snapshot.freshness }.emit(telemetry);
+    SnapshotRefused { refused: store.is_snapshot_refused() }.emit(telemetry);
     if snapshot.freshness == Freshness::Live {
         FlagsLoaded { at_ms: clock::wall_ms() }.emit(telemetry);
     }

@@ -99,7 +99,7 @@ impl FlagStore {
     pub(super) fn save(&self) -> Result<(), PersistError> {
         let book = self.shared.book.load_full();
         // What is in force is what counts, so there is nothing else to fall back to.
-        self.shared.file.as_ref().map_or(Ok(()), |file| file.replace(&book, &book))
+        self.shared.write(&book, &book)
     }
 
     fn update(&self, change: impl FnOnce(&Book) -> Book) {

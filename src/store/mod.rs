@@ -27,6 +27,7 @@ mod wire;
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -96,6 +97,17 @@ struct Shared {
     /// Held across the disk write, so that changes queue up; nothing that only reads takes it.
     changing: Mutex<()>,
     file: Option<SnapshotFile>,
+    /// Whether the file was refused when it was read, or could not be written the last time.
+    file_refused: AtomicBool,
+}
+
+impl Shared {
+    /// Writes `next` to the snapshot file, where one is configured.
+    fn write(&self, present: &Book, next: &Book) -> Result<(), PersistError> {
+        let written = self.file.as_ref().map_or(Ok(()), |file| file.replace(present, next));
+        self.file_refused.store(written.is_err(), Ordering::Relaxed);
+        written
+    }
 }
 
 impl FlagStore {
@@ -141,6 +153,7 @@ impl FlagStore {
             book: ArcSwap::from_pointee(book),
             changing: Mutex::new(()),
             file,
+            file_refused: AtomicBool::new(report.is_file_refused()),
         };
         Ok((Self { shared: Arc::new(shared) }, report))
     }
@@ -153,6 +166,12 @@ impl FlagStore {
     /// A reader for one worker to keep and ask once per request.
     pub fn reader(&self) -> SnapshotReader {
         SnapshotReader::new(Arc::clone(&self.shared.snapshot))
+    }
+
+    /// Whether the snapshot file does not hold the flags: it was refused at the start and not written since, or could not be
+    /// written the last time.
+    pub fn is_snapshot_refused(&self) -> bool {
+        self.shared.file_refused.load(Ordering::Relaxed)
     }
 
     /// Where the snapshot file is; `None` where none is configured.
@@ -202,8 +221,7 @@ impl FlagStore {
         let planned = self.plan(name, expected_version, change, author)?;
         let book = shared.book.load_full();
         let next = planned.made_in(name, &book);
-        let saved = shared.file.as_ref().map_or(Ok(()), |file| file.replace(&book, &next));
-        let freshness = match saved {
+        let freshness = match shared.write(&book, &next) {
             // Whatever the file was at the start, it now holds what the flags are.
             Ok(()) => Freshness::Live,
             // The emergency brake must not hang on a disk. The next change that is written writes it as well.

@@ -64,6 +64,13 @@ impl LoadReport {
         }
     }
 
+    /// Whether the snapshot file was refused, now or earlier, or can't be written.
+    pub(super) fn is_file_refused(&self) -> bool {
+        let rejected =
+            matches!(self.source, LoadSource::Rejected { .. } | LoadSource::RejectedEarlier { .. });
+        rejected || self.unwritable.is_some()
+    }
+
     /// How well the flags of a fleet are known with this, before its store was read.
     pub fn freshness_in_fleet(&self) -> Freshness {
         match self.source {

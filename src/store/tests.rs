@@ -183,6 +183,7 @@ fn a_file_that_cannot_be_trusted_is_set_aside_until_a_change_is_written() {
 
     let (store, report) = open(&dir.file());
     assert!(matches!(report.source, LoadSource::Rejected { aside: Ok(_), .. }));
+    assert!(store.is_snapshot_refused());
     assert_eq!(store.snapshot().freshness, Freshness::NeverLoaded);
     assert_eq!(percents(&store), ["0%", "5%"]);
     assert_eq!(fs::read_to_string(dir.0.join("flags.json.rejected")).unwrap(), "garbage");
@@ -190,8 +191,10 @@ fn a_file_that_cannot_be_trusted_is_set_aside_until_a_change_is_written() {
     let (store, report) = open(&dir.file());
     assert!(matches!(report.source, LoadSource::RejectedEarlier { .. }));
     assert_eq!(store.snapshot().freshness, Freshness::NeverLoaded);
+    assert!(store.is_snapshot_refused());
 
     set(&store, "a", "25").unwrap();
+    assert!(!store.is_snapshot_refused());
     assert_eq!(store.snapshot().freshness, Freshness::Live);
     assert_eq!(open(&dir.file()).0.snapshot().freshness, Freshness::Live);
 }
@@ -212,6 +215,14 @@ fn a_change_that_cannot_be_written_changes_nothing() {
     assert_eq!((states(&store), store.history("a").unwrap()), before);
     assert_eq!(fs::read(dir.file()).unwrap(), written);
     assert!(open(&dir.file()).1.unwritable.is_some(), "a start says that changes will be refused");
+    assert!(open(&dir.file()).0.is_snapshot_refused());
+
+    assert!(store.is_snapshot_refused());
+    set(&store, "nobody's", "50").unwrap_err();
+    assert!(store.is_snapshot_refused(), "nothing was written");
+    fs::remove_dir(dir.in_the_way()).unwrap();
+    set(&store, "a", "50").unwrap();
+    assert!(!store.is_snapshot_refused());
 }
 
 #[test]

@@ -259,6 +259,9 @@ catalogue! {
     FLAG_KILLED = "interlock_flag_killed", Gauge, "0 or 1", [FLAG],
         "1 while a flag is killed.",
         "max by (flag) (interlock_flag_killed) == 1";
+    FLAG_REFUSED = "interlock_flag_refused", Gauge, "0 or 1", [FLAG],
+        "1 while what the store has of a flag is refused: its last good state holds. `/readyz` says why, under `flags.refused`.",
+        "max by (flag) (interlock_flag_refused) == 1";
     FLAG_VERSION = "interlock_flag_version", Gauge, "version", [FLAG],
         "The version of a flag that this sidecar has applied.",
         "max by (flag) (interlock_flag_version) != min by (flag) (interlock_flag_version)";
@@ -283,6 +286,9 @@ catalogue! {
         [closed::<FlagsError>("reason")],
         "Flags that were read and not put in force, or could not be read or kept; the last good ones hold.",
         "sum by (reason) (increase(interlock_flags_rejected_total[10m])) > 0";
+    SNAPSHOT_REFUSED = "interlock_snapshot_refused", Gauge, "0 or 1", [],
+        "1 while `store.snapshot` does not hold the flags: it was refused at the start, or could not be written the last time.",
+        "max(interlock_snapshot_refused) == 1";
     WORKER_PANICS = "interlock_worker_panics_total", Counter, "panics", [],
         "Panics caught in the data plane; any is a bug.",
         "increase(interlock_worker_panics_total[1h]) > 0";

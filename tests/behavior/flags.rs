@@ -205,6 +205,10 @@ fn a_memory_that_is_garbage_does_not_stop_the_start() {
         let sidecar = Sidecar::in_front_of(&upstream).with(&serialized(100)).with(&store).start();
 
         assert_eq!(path(&sidecar, "J1"), "fixed", "the configured start counts after {garbage:?}");
+        let refused = || sidecar.metrics().sum("interlock_snapshot_refused", &[]);
+        assert_eq!(refused(), Some(1.0), "{garbage:?}");
+        sidecar.set_percent(JOURNEYS, 50.0);
+        assert_eq!(refused(), Some(0.0), "a change was written after {garbage:?}");
     }
 }
 

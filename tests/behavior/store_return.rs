@@ -50,6 +50,7 @@ fn assert_refused(fleet: &Fleet, reason: &str) {
         });
         let counted = [("reason", reason)];
         assert!(sidecar.metrics().sum("interlock_flags_rejected_total", &counted) >= Some(1.0));
+        sidecar.wait_for_metric("interlock_flag_refused", &[("flag", JOURNEYS)], 1.0);
         assert_eq!(sidecar.flag(JOURNEYS)["percent"], 42.0, "{reason}");
         assert_eq!(sidecar.call(&put(&status_of("F1"), r#"{"status":"X"}"#)).status, 200);
     }
@@ -60,6 +61,7 @@ fn assert_refused(fleet: &Fleet, reason: &str) {
 fn assert_accepted(fleet: &Fleet) {
     for sidecar in fleet.sidecars() {
         until("no document to be refused", || !readiness(sidecar).1.contains(JOURNEYS));
+        sidecar.wait_for_metric("interlock_flag_refused", &[("flag", JOURNEYS)], 0.0);
     }
 }
 

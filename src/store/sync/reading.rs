@@ -14,7 +14,7 @@ use crate::store::refusal::{Refused, UnknownFlags};
 use crate::store::shelf::{Reading, RestoreReply, ShelfError, Stored};
 use crate::store::{DocumentRefusal, Place};
 use crate::telemetry::FlagIndex;
-use crate::telemetry::events::{FlagRead, FlagsLoaded, FlagsRejected};
+use crate::telemetry::events::{FlagRead, FlagRefused, FlagsLoaded, FlagsRejected};
 use crate::telemetry::labels::FlagsError;
 
 use super::{DEBOUNCE, FlagSync, RECHECK, REREAD, RETRY_AFTER, Watched};
@@ -182,9 +182,14 @@ impl FlagSync {
         flag.refused = Some(refused);
     }
 
+    /// For `/readyz` and for the metrics.
     pub(super) fn show_refusals(&self) {
         let of_flag = |flag: &Watched| Some(flag.refused.as_ref()?.of_flag(&flag.name));
         self.refusals.set(self.flags.iter().filter_map(of_flag).collect());
+        for (index, flag) in (0..).zip(&self.flags) {
+            FlagRefused { flag: FlagIndex(index), refused: flag.refused.is_some() }
+                .emit(&self.telemetry);
+        }
     }
 
     /// The place that can't be read, where a flag's is one.

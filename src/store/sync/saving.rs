@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::store::{FlagStore, PersistError};
 use crate::telemetry::Telemetry;
-use crate::telemetry::events::FlagsRejected;
+use crate::telemetry::events::{FlagsRejected, SnapshotRefused};
 use crate::telemetry::labels::FlagsError;
 
 /// Before a file that could not be written is tried again.
@@ -31,7 +31,9 @@ pub(super) async fn save(store: FlagStore, telemetry: Telemetry, mut changed: wa
             told = changed.changed() => if told.is_err() { return },
             () = retry => {}
         }
-        match save_once(store.clone()).await {
+        let saved = save_once(store.clone()).await;
+        SnapshotRefused { refused: store.is_snapshot_refused() }.emit(&telemetry);
+        match saved {
             Ok(()) => {
                 if failed.take().is_some() {
                     tracing::info!(

@@ -157,9 +157,16 @@ impl Copy {
         self.store.snapshot().freshness
     }
 
-    /// The kinds of refusal that stand.
+    /// The kinds of refusal that stand. Fails the test where the metrics say something else.
+    #[track_caller]
     fn refused(&self) -> Vec<&'static str> {
-        self.flags.refused().iter().map(|refused| refused.reason).collect()
+        let standing = self.flags.refused();
+        for seed in self.store.seeds() {
+            let listed = standing.iter().any(|refused| refused.flag == seed.name);
+            let series = format!("interlock_flag_refused{{flag=\"{}\"}}", seed.name);
+            assert_eq!(self.metric(&series), if listed { 1.0 } else { 0.0 }, "{}", seed.name);
+        }
+        standing.iter().map(|refused| refused.reason).collect()
     }
 
     /// The versions in the history, the latest first.

@@ -85,7 +85,7 @@ fn show(telemetry: &Telemetry, flag: FlagIndex, state: &FlagState) {
     let series = telemetry.series();
     let place = [flag.get()];
     series.flag_percent.at(place).set(state.percent.as_f64());
-    series.flag_killed.at(place).set(if state.killed { 1.0 } else { 0.0 });
+    series.flag_killed.at(place).set(one_if(state.killed));
     series.flag_version.at(place).set(state.version as f64);
     series.flag_last_change.at(place).set(state.changed_at_ms as f64 / MILLIS_PER_SECOND);
 }
@@ -104,7 +104,7 @@ impl TransitionStepped {
     pub fn emit(self, telemetry: &Telemetry) {
         for step in TransitionStep::VALUES {
             let gauge = telemetry.series().flag_transition.at([self.flag.get(), step.index()]);
-            gauge.set(if *step == self.step { 1.0 } else { 0.0 });
+            gauge.set(one_if(*step == self.step));
         }
         tracing::info!(
             target: TARGET,
@@ -146,7 +146,7 @@ impl FreshnessChanged {
         };
         for state in Freshness::VALUES {
             let gauge = telemetry.series().freshness.at([state.index()]);
-            gauge.set(if *state == self.state { 1.0 } else { 0.0 });
+            gauge.set(one_if(*state == self.state));
         }
         let (state, before) = (self.state.as_str(), before.map(Freshness::as_str));
         let event = "freshness_changed";
@@ -184,4 +184,38 @@ impl FlagsRejected<'_> {
             );
         });
     }
+}
+
+/// Whether what the store has of a flag is refused now; to be emitted again without a change.
+#[derive(Clone, Copy, Debug)]
+pub struct FlagRefused {
+    /// Which flag.
+    pub flag: FlagIndex,
+    /// Whether it is.
+    pub refused: bool,
+}
+
+impl FlagRefused {
+    /// Shows it. [`FlagsRejected`] writes the line.
+    pub fn emit(self, telemetry: &Telemetry) {
+        telemetry.series().flag_refused.at([self.flag.get()]).set(one_if(self.refused));
+    }
+}
+
+/// Whether the snapshot file fails to hold the flags now; to be emitted again without a change.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotRefused {
+    /// Whether it was refused, or could not be written.
+    pub refused: bool,
+}
+
+impl SnapshotRefused {
+    /// Shows it. [`FlagsRejected`] writes the line.
+    pub fn emit(self, telemetry: &Telemetry) {
+        telemetry.series().snapshot_refused.at([]).set(one_if(self.refused));
+    }
+}
+
+fn one_if(holds: bool) -> f64 {
+    if holds { 1.0 } else { 0.0 }
 }

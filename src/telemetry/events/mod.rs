@@ -21,7 +21,8 @@ pub use divergence::{
     SpansExported, UnmanagedWrite, UpdatesLost, UpdatesVerified, VerifyInconclusive, VerifyRead,
 };
 pub use flags::{
-    FlagChanged, FlagRead, FlagsLoaded, FlagsRejected, FreshnessChanged, TransitionStepped,
+    FlagChanged, FlagRead, FlagRefused, FlagsLoaded, FlagsRejected, FreshnessChanged,
+    SnapshotRefused, TransitionStepped,
 };
 pub use lifecycle::{ConfigWarning, DrainFinished, DrainStarted, SidecarStarted, WorkerPanicked};
 pub use requests::{ClientGone, ClientRefused, RequestAnswered, UpstreamAnswered, UpstreamFailed};

@@ -142,6 +142,7 @@ fn a_disk_that_refuses_stops_no_change() {
 
         eventually("it is in force", || copy.percent() == "25%").await;
         eventually("it is counted", || copy.rejected("io") == 1.0).await;
+        assert_eq!(copy.metric("interlock_snapshot_refused"), 1.0);
         copy.set("50").await.unwrap();
 
         std::fs::remove_dir(dir.in_the_way()).unwrap();
@@ -150,6 +151,7 @@ fn a_disk_that_refuses_stops_no_change() {
         copy.end().await;
         let counted = telemetry.render();
         assert!(counted.contains("interlock_flags_rejected_total{reason=\"io\"} 1\n"), "told once");
+        assert!(counted.contains("interlock_snapshot_refused 0\n"), "it is over");
         let (reopened, _) = FlagStore::of_fleet(&[seed(FLAG, "0")], Some(dir.file())).unwrap();
         assert_eq!(reopened.flag(FLAG).unwrap().1.percent, percent("75"));
     });

@@ -58,6 +58,43 @@ fn a_document_that_makes_no_sense_is_refused_until_it_is_removed() {
 }
 
 #[test]
+fn a_flag_of_several_that_is_refused_is_shown_and_no_other() {
+    on_store_thread(async {
+        let server = TestServer::redis();
+        let seeds = ["b", FLAG, "c"].map(|name| seed(name, "0")).to_vec();
+        let copy = Setup { seeds, ..Setup::default() }.ready(&server).await;
+        let gauge = |flag: &str| copy.metric(&format!("interlock_flag_refused{{flag=\"{flag}\"}}"));
+        assert_eq!(["b", FLAG, "c"].map(gauge), [0.0, 0.0, 0.0], "from the start");
+
+        refused(&server, &copy, "garbage", "parse").await;
+
+        assert_eq!(["b", FLAG, "c"].map(gauge), [0.0, 1.0, 0.0]);
+        server.cli(&["HDEL", &keys().flags(), FLAG]);
+        copy.flags.refresh().await;
+        assert_eq!(["b", FLAG, "c"].map(gauge), [0.0, 0.0, 0.0]);
+    });
+}
+
+#[test]
+fn a_refusal_stands_while_the_store_is_gone_and_until_it_is_read_anew() {
+    on_store_thread(async {
+        let mut server = TestServer::redis();
+        let copy = Setup::default().ready(&server).await;
+        refused(&server, &copy, "garbage", "parse").await;
+
+        server.kill();
+        copy.miss_a_beat();
+        copy.flags.refresh().await;
+        assert_eq!(copy.refused(), ["parse"], "nothing says that it is cured");
+        server.restart();
+        copy.connected().await;
+        copy.beat(&server);
+
+        eventually("what is held was written back", || copy.refused().is_empty()).await;
+    });
+}
+
+#[test]
 fn a_document_over_the_bound_is_not_read() {
     on_store_thread(async {
         let server = TestServer::redis();
