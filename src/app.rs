@@ -1,7 +1,7 @@
 //! The composition root: from a configuration to running parts, and in order back again.
 //!
-//! Start: flags, listeners, workers, admin plane; then it is ready. Stop: readiness goes, the data plane drains, the admin
-//! plane ends last, so that the drain can be watched.
+//! The order in which they start and stop stands in `docs/architecture.md`, under "Threads, and who owns what". The workers
+//! start last: nothing is served before all is there. The admin plane ends last, so that the drain can be watched.
 
 mod admin;
 mod detector;

@@ -24,16 +24,19 @@
 //! # What always holds
 //!
 //! 1. The same flag state and the same entity give the same path, whatever route the call came by and whatever its spelling.
-//! 2. A decision is made from memory. A call that needs the fleet's lease asks the store for it, and waits `store.timeout` at
-//!    most for each answer; a store that is known to be gone is not asked.
+//! 2. A decision is made from memory. A call that needs the fleet's lease asks the store for it, and waits `store.timeout`
+//!    at most for each answer; a store that is known to be gone is not asked.
 //! 3. Nothing is sent twice unless not a byte of it had left before, and nothing is run on another path after it was sent.
-//! 4. An update that was sent runs to its end, whoever still waits for it; while its outcome is unknown its entity stays leased.
-//!    A lease outlasts its call and whatever that call may still write, and is granted from a store that came back only when
-//!    nothing from before can write any more.
+//! 4. An update that was sent runs to its end, whoever still waits for it; while its outcome is unknown its entity stays
+//!    leased. A lease outlasts its call and whatever that call may still write, and is granted from a store that came back
+//!    only when nothing from before can write any more.
 //! 5. A message that broke off on one side never looks whole on the other.
-//! 6. Every weaker guarantee has a name, and shows in a header, a metric or a log line.
+//! 6. Every weaker guarantee has a name, and shows in a metric and a log line, and in a header of each answer that it
+//!    touches, where it is known by then.
 //! 7. Losing the store changes no flag, and a store that forgot takes no flag back to an earlier version.
-//! 8. Beyond loopback the admin plane gives nothing without a valid token but what is configured to be open, and no secret
+//! 8. What is looked at beside a call (shadows, the detector, records, traces, the log) can be full, slow or dead without
+//!    the call noticing.
+//! 9. Beyond loopback the admin plane gives nothing without a valid token but what is configured to be open, and no secret
 //!    stands in a log line, an answer, a record or an error.
 
 pub mod cli;

@@ -3,8 +3,8 @@
 //! A call's life is [`handle`]: is the host ours (`guard`), which endpoint (`router`), who calls and may they
 //! ([`gate`], [`auth`]), what do they want (`input`, `precondition`), do it (`flags`), write it down as a `view` or
 //! a `problem`, and tell of it (`audit`). `server` brings calls here from a socket, through [`tls`] where that is configured;
-//! [`files`] follows tokens and certificates as they are replaced. Reading never asks the app or a store, so it answers when
-//! everything else is gone; in a fleet a change asks the store.
+//! [`files`] follows tokens and certificates as they are replaced. Reading never asks the app, and of the store only
+//! for divergence records, so it answers when everything else is gone; in a fleet a change asks the store.
 
 mod accept;
 mod audit;
