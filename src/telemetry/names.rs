@@ -323,7 +323,7 @@ catalogue! {
         "1 while a file of the admin plane, as it is now, can't be used: what was read before holds.",
         "max by (file) (interlock_admin_file_refused) == 1";
     ADMIN_CERTIFICATE_EXPIRY = "interlock_admin_certificate_expiry_timestamp_seconds", Gauge, "Unix seconds", [],
-        "When the first of the admin plane's certificates in force runs out; 0 without TLS.",
+        "When the certificate in force (admin.tls.cert_file, or one that signed it) runs out; 0 without TLS.",
         "interlock_admin_certificate_expiry_timestamp_seconds > 0 and interlock_admin_certificate_expiry_timestamp_seconds - time() < 7 * 86400";
     DRAINING = "interlock_draining", Gauge, "0 or 1", [],
         "1 while the sidecar shuts down: calls in flight finish, then it ends.",
