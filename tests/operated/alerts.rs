@@ -44,23 +44,62 @@ fn runbook_of(alert: &str, rule: &Rule) -> Section {
         .unwrap_or_else(|| panic!("{alert}: {page} has no heading with the anchor #{anchor}"))
 }
 
-/// The queries in a page's code blocks, each a line.
+/// The queries of a page: the lines of its blocks of PromQL, and what its text asks as `code`.
 fn queries(page: &str) -> Vec<String> {
-    let blocks = page.split("```promql\n").skip(1);
-    let lines = blocks.flat_map(|block| block.split("```").next().unwrap_or_default().lines());
-    let query = |line: &str| line.split(" #").next().unwrap_or_default().trim().to_owned();
-    lines.map(query).filter(|line| !line.is_empty()).collect()
+    let mut found = Vec::new();
+    for (number, part) in page.split("```").enumerate() {
+        if number.is_multiple_of(2) {
+            // One that is never closed ends with its paragraph.
+            found.extend(
+                part.split("\n\n").flat_map(|p| p.split('`').skip(1).step_by(2)).filter_map(asked),
+            );
+        } else if let Some(block) = part.strip_prefix("promql\n") {
+            let query = |line: &str| line.split(" #").next().unwrap_or_default().trim().to_owned();
+            found.extend(block.lines().map(query).filter(|line| !line.is_empty()));
+        }
+    }
+    found
+}
+
+/// A piece of code as a query, if it is one: it does something with a metric.
+fn asked(code: &str) -> Option<String> {
+    // As a table has to write it.
+    let query = code.split_whitespace().collect::<Vec<_>>().join(" ").replace("\\|", "|");
+    let mut words = query.split(|c: char| !c.is_alphanumeric() && c != '_');
+    let names = words.any(|word| word.starts_with("interlock_") || word.starts_with("process_"));
+    let does = query.contains(|c: char| !c.is_alphanumeric() && c != '_');
+    (names && does).then_some(query)
 }
 
 #[test]
-fn rules_and_runbooks_ask_only_for_what_there_is() {
+fn the_queries_of_a_page_are_found() {
+    let page = "Is `interlock_a` or `flag kill` or `rate(interlock_a[5m]\n) / 2` so? An open ` one.\n\n\
+                | `max(interlock_b{c=~\"d\\|e\"})`, `up == 0` | `process_x / process_y` |\n\n  \
+                ```promql\n  sum(x)   # `interlock_no()`\n\n  y == 0\n  ```\n\n\
+                ```sh\necho `interlock_no()`\n```\n`interlock_z > 1`";
+
+    assert_eq!(
+        queries(page),
+        [
+            "rate(interlock_a[5m] ) / 2",
+            "max(interlock_b{c=~\"d|e\"})",
+            "process_x / process_y",
+            "sum(x)",
+            "y == 0",
+            "interlock_z > 1",
+        ]
+    );
+}
+
+#[test]
+fn rules_and_documents_ask_only_for_what_there_is() {
     let rules = files::rules();
     let catalogue = Catalogue::with(&rules);
 
     let of_rules = rules.iter().map(|(file, rule)| (file.clone(), rule.expr.clone()));
     let mut asked: Vec<_> = of_rules.collect();
     let mut pages = files::list("docs/runbooks", ".md");
-    pages.push("docs/monitoring.md".to_owned());
+    pages.extend(["docs/monitoring.md", "docs/operations.md"].map(str::to_owned));
     for page in pages {
         asked.extend(queries(&files::text(&page)).into_iter().map(|query| (page.clone(), query)));
     }
