@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Attempt, Figures, LONE_EVERY, Manner, Redis, Stage, StagePlan, eventually_within, until,
+    Attempt, Figures, LONE_EVERY, Manner, Redis, Sidecar, Stage, StagePlan, eventually_within,
+    until,
 };
 
 /// So many updates are sent at most while something fails.
@@ -17,8 +18,8 @@ const MOST: usize = 40_000;
 /// Verified before the fault, and again after it: the detector looks.
 const LOOKS: usize = 300;
 
-/// How long a store is gone, for callers to meet that.
-const GONE: Duration = Duration::from_secs(3);
+/// So many calls at a sidecar meet a fault.
+const CALLS: usize = 300;
 
 /// The longest until a true loss is found after a fault: what a sidecar that crashed had under way is waited for, longest of all.
 const SEES_AGAIN_WITHIN: Duration = Duration::from_secs(150);
@@ -51,10 +52,25 @@ fn wait_for_looks(stage: &Stage) {
     eventually_within(SEES_AGAIN_WITHIN, "updates to be verified", || looks().then_some(()));
 }
 
-/// Waits for as long as the fault lasts, while callers go on to call.
-fn for_a_while() {
-    let begun = Instant::now();
-    until("the fault to have lasted", || begun.elapsed() >= GONE);
+/// Waits until each of these sidecars has answered some more calls.
+#[track_caller]
+fn wait_for_calls(what: &str, sidecars: &[Sidecar]) {
+    let answered = |sidecar: &Sidecar| {
+        sidecar.metrics().sum("interlock_requests_total", &[]).unwrap_or(0.0) as usize
+    };
+    let before: Vec<_> = sidecars.iter().map(answered).collect();
+    until(what, || {
+        sidecars.iter().zip(&before).all(|(one, before)| answered(one) >= before + CALLS)
+    });
+}
+
+/// Waits until these sidecars have found the store gone, and until calls have met that.
+#[track_caller]
+fn wait_for_calls_without_store(sidecars: &[Sidecar]) {
+    for sidecar in sidecars {
+        sidecar.wait_for_metric("interlock_store_up", &[], 0.0);
+    }
+    wait_for_calls("calls to meet a store that is gone", sidecars);
 }
 
 /// Loads a stage while it is struck, and finds no alarm; then the app drops updates, and that is found.
@@ -116,14 +132,14 @@ fn assert_a_loss_is_found(stage: &Stage, next_lone: usize) {
 /// The store stands still: what was sent to it meanwhile is carried out later.
 fn pause(stage: &mut Stage) {
     store(stage).pause();
-    for_a_while();
+    wait_for_calls_without_store(&stage.sidecars);
     store(stage).resume();
 }
 
 /// The store crashes, and another one that knows nothing takes its place.
 fn replace(stage: &mut Stage) {
     store(stage).kill();
-    for_a_while();
+    wait_for_calls_without_store(&stage.sidecars);
     store(stage).start_again();
 }
 
@@ -138,9 +154,9 @@ fn cut_and_stall(stage: &mut Stage) {
         }
     }
     stage.relays[0].swallow();
-    for_a_while();
+    wait_for_calls_without_store(&stage.sidecars[..1]);
     stage.relays.iter().for_each(|relay| relay.swallow());
-    for_a_while();
+    wait_for_calls_without_store(&stage.sidecars);
     stage.relays.iter().for_each(|relay| relay.pass());
 }
 
@@ -148,18 +164,8 @@ fn cut_and_stall(stage: &mut Stage) {
 fn crash(stage: &mut Stage) {
     stage.sidecars[0].signal("KILL");
     stage.sidecars[0].wait_for_exit();
-    for_a_while_of_others(stage);
+    wait_for_calls("the others to go on", &stage.sidecars[1..]);
     stage.sidecars[0].start_again();
-}
-
-/// The sidecars that are left go on.
-fn for_a_while_of_others(stage: &Stage) {
-    let answered = |n: usize| {
-        let sum = stage.sidecars[n].metrics().sum("interlock_updates_total", &[]);
-        sum.unwrap_or(0.0) as usize
-    };
-    let before = answered(1) + answered(2);
-    until("the others to go on", || answered(1) + answered(2) > before + LOOKS);
 }
 
 #[test]

@@ -231,7 +231,7 @@ pub fn unfinished(tree: &Tree) -> Vec<Offence> {
     })
 }
 
-/// A test that stops its thread anywhere, or, in `tests`, lets time pass at all.
+/// A test that stops its thread anywhere, or, in `tests`, lets time pass at all or waits for that.
 pub fn sleep_in_test(tree: &Tree) -> Vec<Offence> {
     let allowed: Vec<_> = SLEEPERS.iter().map(|(path, _)| *path).collect();
     anywhere(tree, |file| {
@@ -241,10 +241,30 @@ pub fn sleep_in_test(tree: &Tree) -> Vec<Offence> {
         let mut found = paths_where(file, |path| path.contains("thread::sleep"));
         if file.path.starts_with("tests/") {
             found.extend(words_of(file, &["sleep(", "sleep_until(", "sleep_ms("]));
+            found.extend(waits_for_time(file));
         }
         found.retain(|at| file.in_test(*at));
         found
     })
+}
+
+/// A wait for a condition that holds as soon as time has passed.
+fn waits_for_time(file: &Source) -> Vec<usize> {
+    let asks_for_time = |at: &usize| {
+        let call = call(file, *at);
+        ["elapsed()", "Instant::now("].iter().any(|time| !words(&call, time).is_empty())
+    };
+    words_of(file, &["until(", "eventually("]).into_iter().filter(asks_for_time).collect()
+}
+
+/// A call from its name to the bracket that ends it.
+fn call(file: &Source, at: usize) -> Vec<char> {
+    let mut depth = 0;
+    let within = |c: &char| {
+        depth += i32::from(*c == '(') - i32::from(*c == ')');
+        depth > 0 || *c != ')'
+    };
+    file.code[at..].iter().copied().take_while(within).collect()
 }
 
 pub fn allow_without_reason(tree: &Tree) -> Vec<Offence> {
@@ -273,16 +293,7 @@ fn in_attribute(file: &Source, at: usize) -> bool {
 }
 
 fn has_reason(file: &Source, at: usize) -> bool {
-    let mut depth = 0;
-    let inside: Vec<char> = file.code[at..]
-        .iter()
-        .copied()
-        .take_while(|c| {
-            depth += i32::from(*c == '(') - i32::from(*c == ')');
-            depth > 0 || !matches!(c, ')')
-        })
-        .collect();
-    !words(&inside, "reason").is_empty()
+    !words(&call(file, at), "reason").is_empty()
 }
 
 /// Metric names in dashboards and alerts (path and text) that the catalogue's page doesn't have.

@@ -164,6 +164,9 @@ fn a_sleeping_test_is_found() {
         "thread::sleep(d)",
         "tokio::time::sleep(d).await",
         "use x; sleep(d).await",
+        "until(\"it to have lasted\", || begun.elapsed() >= d)",
+        "eventually(\"it\", || (begun.elapsed() > d).then_some(()))",
+        "until(\"it (x)\", || f(1) && Instant::now() > end)",
     ] {
         assert_bad(rules::sleep_in_test, "tests/behavior/x.rs", text);
         assert_good(rules::sleep_in_test, "tests/support/wait.rs", text);
@@ -174,6 +177,11 @@ fn a_sleeping_test_is_found() {
         "#[cfg(test)] mod t { fn f() { thread::sleep(d) } }",
     );
     assert_good(rules::sleep_in_test, "src/x.rs", "tokio::time::sleep(d).await");
+    for text in
+        ["until(\"it\", || f() > 1); assert!(begun.elapsed() < d)", "until(\"elapsed()\", f)"]
+    {
+        assert_good(rules::sleep_in_test, "tests/behavior/x.rs", text);
+    }
 }
 
 #[test]
