@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use crate::support::{Attempt, Figures, Knew, LONE_EVERY, Stage, StagePlan};
+use crate::support::{Attempt, Figures, Knowledge, LONE_EVERY, Stage, StagePlan};
 
 /// Callers at a sidecar that is alone, and at each of three.
 const ALONE: usize = 24;
@@ -27,15 +27,15 @@ fn run(stage: &Stage, each: usize, updates: usize) -> Vec<Attempt> {
     let begun = Instant::now();
     let attempts = stage.callers("run", each).send(&stage.addresses(), updates);
     let sent = begun.elapsed();
-    let of = |knew: Knew| attempts.iter().filter(|attempt| attempt.knew == knew).count();
+    let of = |knew: Knowledge| attempts.iter().filter(|attempt| attempt.knew == knew).count();
 
-    let acknowledged = of(Knew::Acknowledged);
+    let acknowledged = of(Knowledge::Acknowledged);
     eprintln!("{} sent in {sent:.1?}, {acknowledged} acknowledged", attempts.len());
     stage.wait_until_verified(acknowledged);
     eprintln!("{:?} after {:.1?}", stage.figures(), begun.elapsed());
 
     assert!(attempts.len() >= updates, "{} sent", attempts.len());
-    let unknown = of(Knew::Unknown);
+    let unknown = of(Knowledge::Unknown);
     assert!(unknown > updates / 100, "{unknown} without a good answer: the app gives trouble");
     attempts
 }
@@ -43,7 +43,8 @@ fn run(stage: &Stage, each: usize, updates: usize) -> Vec<Attempt> {
 /// Each update that was acknowledged is verified, once; as many are lost as were dropped, and there is nothing else to say.
 #[track_caller]
 fn assert_exact(stage: &Stage, attempts: &[Attempt], lost: usize) {
-    let verified = attempts.iter().filter(|attempt| attempt.knew == Knew::Acknowledged).count();
+    let verified =
+        attempts.iter().filter(|attempt| attempt.knew == Knowledge::Acknowledged).count();
     let expected = Figures { lost, unmanaged: 0, verified, inconclusive: 0 };
     assert_eq!(stage.figures(), expected);
     for path in ["legacy", "fixed"] {

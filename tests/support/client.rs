@@ -199,3 +199,29 @@ impl Raw {
         self.response()
     }
 }
+
+/// Calls one address, on one connection for as long as that lasts. Nothing is sent twice.
+pub(crate) struct Kept {
+    /// Where it calls.
+    pub(crate) address: SocketAddr,
+    connection: Option<Raw>,
+}
+
+impl Kept {
+    /// One that connects with its first call.
+    pub(crate) fn to(address: SocketAddr) -> Self {
+        Self { address, connection: None }
+    }
+
+    /// Sends a call and waits for its answer, whatever becomes of it.
+    pub(crate) fn call(&mut self, request: &[u8]) -> Result<Response, ReadError> {
+        let kept = self.connection.take();
+        let connected = kept.map_or_else(|| Raw::try_connect(self.address), Ok);
+        let mut connection = connected.map_err(|_| ReadError::Closed)?;
+        connection.try_send(request).map_err(|_| ReadError::Closed)?;
+        let response = connection.try_response()?;
+        let last = response.headers.list("connection").iter().any(|word| word == "close");
+        self.connection = (!last).then_some(connection);
+        Ok(response)
+    }
+}

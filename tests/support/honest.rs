@@ -8,7 +8,7 @@ mod callers;
 mod stage;
 
 pub(crate) use app::{HonestApp, Manner};
-pub(crate) use callers::{Attempt, Callers, Knew};
+pub(crate) use callers::{Attempt, Callers};
 pub(crate) use stage::{Figures, Stage, StagePlan};
 
 /// The flag's name.

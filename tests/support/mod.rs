@@ -43,7 +43,7 @@ pub(crate) use config::{
 };
 pub(crate) use fleet::{Fleet, FleetPlan};
 pub(crate) use headers::Headers;
-pub(crate) use honest::{Attempt, Figures, Knew, LONE_EVERY, Manner, Stage, StagePlan};
+pub(crate) use honest::{Attempt, Figures, LONE_EVERY, Manner, Stage, StagePlan};
 pub(crate) use journey::{JourneyService, Part, SEGMENTS, key_of, store_journey};
 pub(crate) use load::Load;
 pub(crate) use metrics::Metrics;

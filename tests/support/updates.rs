@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::client::{Raw, Response};
+use super::client::{Kept, Raw, Response};
 use super::journey::Part;
 use super::reader::ReadError;
 use super::sidecar::Sidecar;
@@ -43,6 +43,22 @@ pub(crate) enum Knowledge {
     Unknown,
 }
 
+impl Knowledge {
+    /// What an answer tells, or that there was none.
+    pub(crate) fn of(answer: &Result<Response, ReadError>) -> Self {
+        match answer {
+            Ok(response) if response.status == 200 => Self::Acknowledged,
+            Ok(response) if says_nothing_happened(response) => Self::Refused,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+fn says_nothing_happened(response: &Response) -> bool {
+    let kind = response.headers.get("content-type").unwrap_or_default();
+    kind.starts_with("application/problem+json") && response.json()["retry"] == "safe"
+}
+
 impl Sent {
     /// The answer. Fails the test where there was none.
     #[track_caller]
@@ -52,11 +68,7 @@ impl Sent {
 
     /// What its sender knows.
     pub(crate) fn knowledge(&self) -> Knowledge {
-        match &self.answer {
-            Ok(response) if response.status == 200 => Knowledge::Acknowledged,
-            Ok(response) if says_nothing_happened(response) => Knowledge::Refused,
-            _ => Knowledge::Unknown,
-        }
+        Knowledge::of(&self.answer)
     }
 
     /// Whether its sender was told that it took effect.
@@ -92,11 +104,6 @@ impl Sent {
     }
 }
 
-fn says_nothing_happened(response: &Response) -> bool {
-    let kind = response.headers.get("content-type").unwrap_or_default();
-    kind.starts_with("application/problem+json") && response.json()["retry"] == "safe"
-}
-
 /// Sends an update to a sidecar and waits for its answer.
 #[track_caller]
 pub(crate) fn update(sidecar: &Sidecar, journey: &str, part: Part, id: String) -> Sent {
@@ -109,38 +116,26 @@ pub(crate) fn update(sidecar: &Sidecar, journey: &str, part: Part, id: String) -
 /// Somebody who sends one update after the other, on one connection for as long as that lasts.
 pub(crate) struct Caller {
     sidecar: usize,
-    address: SocketAddr,
-    connection: Option<Raw>,
+    connection: Kept,
 }
 
 impl Caller {
     /// One that calls the sidecar with this number at this address.
     pub(crate) fn of(sidecar: usize, address: SocketAddr) -> Self {
-        Self { sidecar, address, connection: None }
+        Self { sidecar, connection: Kept::to(address) }
     }
 
     /// Sends an update and waits for its answer, whatever becomes of it. Nothing is sent twice.
     pub(crate) fn update(&mut self, journey: &str, part: Part, id: String) -> Sent {
         let began = Instant::now();
-        let answer = self.call(&request(journey, part, &id));
+        let answer = self.connection.call(&request(journey, part, &id));
         let (journey, sidecar, ended) = (journey.to_owned(), self.sidecar, Instant::now());
         Sent { id, journey, part, sidecar, answer, began, ended }
     }
 
-    fn call(&mut self, request: &[u8]) -> Result<Response, ReadError> {
-        let kept = self.connection.take();
-        let connected = kept.map_or_else(|| Raw::try_connect(self.address), Ok);
-        let mut connection = connected.map_err(|_| ReadError::Closed)?;
-        connection.try_send(request).map_err(|_| ReadError::Closed)?;
-        let response = connection.try_response()?;
-        let last = response.headers.list("connection").iter().any(|word| word == "close");
-        self.connection = (!last).then_some(connection);
-        Ok(response)
-    }
-
     /// Sends an update and leaves without waiting for anything; returns the connection, which ends with it.
     pub(crate) fn send_only(&mut self, journey: &str, part: Part, id: &str) -> Option<Raw> {
-        let mut connection = Raw::try_connect(self.address).ok()?;
+        let mut connection = Raw::try_connect(self.connection.address).ok()?;
         connection.try_send(&request(journey, part, id)).ok()?;
         Some(connection)
     }

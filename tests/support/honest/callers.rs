@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::super::client::{Raw, Response};
-use super::super::reader::ReadError;
+use super::super::client::Kept;
+use super::super::updates::Knowledge;
 use super::super::wait::take_time;
 use super::app::SHARED_FIELDS;
 use super::{LONE_EVERY, document_name, lone_field};
@@ -16,17 +16,6 @@ const WORDS: usize = 4;
 
 /// How often an update is tried, where it is tried again.
 const MOST_TRIES: usize = 3;
-
-/// What a caller knows of an update's effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Knew {
-    /// It was told that it took effect.
-    Acknowledged,
-    /// It was told that nothing had happened, and that it may try again.
-    Refused,
-    /// It was told of an error, or nothing at all.
-    Unknown,
-}
 
 /// One update that was sent.
 #[derive(Clone, Debug)]
@@ -38,7 +27,7 @@ pub(crate) struct Attempt {
     /// The field.
     pub(crate) field: String,
     /// What its sender knew in the end.
-    pub(crate) knew: Knew,
+    pub(crate) knew: Knowledge,
 }
 
 /// How they call.
@@ -87,7 +76,10 @@ impl Callers {
             let caller = |&address| (0..self.each).map(move |_| address);
             let addresses = sidecars.iter().flat_map(caller).enumerate();
             let callers: Vec<_> = addresses
-                .map(|(number, address)| Caller { address, connection: None, dice: number as u64 })
+                .map(|(number, address)| Caller {
+                    connection: Kept::to(address),
+                    dice: number as u64,
+                })
                 .map(|caller| scope.spawn(move || self.work(caller, shift)))
                 .collect();
             happens();
@@ -107,7 +99,7 @@ impl Callers {
                 let knew = caller.update(&document, &field, &value, &id);
                 let (document, field) = (document.clone(), field.clone());
                 attempts.push(Attempt { id, document, field, knew });
-                if knew == Knew::Acknowledged {
+                if knew == Knowledge::Acknowledged {
                     break;
                 }
             }
@@ -160,8 +152,7 @@ impl Drop for EndOfShift<'_> {
 
 /// Somebody who sends one update after the other.
 struct Caller {
-    address: SocketAddr,
-    connection: Option<Raw>,
+    connection: Kept,
     dice: u64,
 }
 
@@ -176,33 +167,13 @@ impl Caller {
     }
 
     /// Sends an update and waits for its answer, whatever becomes of it. Nothing is sent twice.
-    fn update(&mut self, document: &str, field: &str, value: &str, id: &str) -> Knew {
+    fn update(&mut self, document: &str, field: &str, value: &str, id: &str) -> Knowledge {
         let body = format!("{{\"value\":\"{value}\"}}");
         let length = body.len();
         let request = format!(
             "PUT /docs/{document}/fields/{field} HTTP/1.1\r\nHost: app.test\r\nX-Update-Id: {id}\r\n\
              Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         );
-        match self.call(request.as_bytes()) {
-            Ok(response) if response.status == 200 => Knew::Acknowledged,
-            Ok(response) if says_nothing_happened(&response) => Knew::Refused,
-            _ => Knew::Unknown,
-        }
+        Knowledge::of(&self.connection.call(request.as_bytes()))
     }
-
-    fn call(&mut self, request: &[u8]) -> Result<Response, ReadError> {
-        let kept = self.connection.take();
-        let connected = kept.map_or_else(|| Raw::try_connect(self.address), Ok);
-        let mut connection = connected.map_err(|_| ReadError::Closed)?;
-        connection.try_send(request).map_err(|_| ReadError::Closed)?;
-        let response = connection.try_response()?;
-        let last = response.headers.list("connection").iter().any(|word| word == "close");
-        self.connection = (!last).then_some(connection);
-        Ok(response)
-    }
-}
-
-fn says_nothing_happened(response: &Response) -> bool {
-    let kind = response.headers.get("content-type").unwrap_or_default();
-    kind.starts_with("application/problem+json") && response.json()["retry"] == "safe"
 }

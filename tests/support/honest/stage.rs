@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::super::redis::Redis;
 use super::super::sidecar::Sidecar;
 use super::super::stall_proxy::StallProxy;
+use super::super::updates::Knowledge;
 use super::super::wait::{eventually_within, until};
-use super::callers::{Attempt, Knew};
+use super::callers::Attempt;
 use super::{Callers, DOCUMENTS, HonestApp, Manner};
 
 /// The sidecars' `legacy.timeout`: short, as callers wait for it again and again, and longer than a busy machine takes.
@@ -208,7 +209,7 @@ impl Stage {
         let is_lost = |attempt: &&Attempt| {
             let effects = self.app.effects(&attempt.id);
             assert!(effects <= 1, "{attempt:?} took effect {effects} times");
-            attempt.knew == Knew::Acknowledged && effects == 0
+            attempt.knew == Knowledge::Acknowledged && effects == 0
         };
         let place = |lost: &Attempt| (lost.document.clone(), lost.field.clone());
         attempts.iter().filter(is_lost).map(place).collect()
