@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalogue::Catalogue;
 use crate::files::{self, Rule};
+use crate::markdown;
 use crate::promql;
 
 /// What stands before the path of a runbook: `docs/monitoring.md` says how to replace it.
@@ -20,12 +21,10 @@ struct Section {
     text: String,
 }
 
-/// The sections of a page, with the anchors that a renderer of Markdown gives them.
+/// The sections of a page.
 fn sections(page: &str) -> Vec<Section> {
     let section = |part: &str| {
-        let heading = part.lines().next().unwrap_or_default().to_lowercase();
-        let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
-        let anchor = heading.chars().filter(kept).collect::<String>().replace(' ', "-");
+        let anchor = markdown::anchor(part.lines().next().unwrap_or_default());
         Section { anchor, text: part.to_owned() }
     };
     page.split("\n## ").skip(1).map(section).collect()

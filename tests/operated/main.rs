@@ -24,6 +24,8 @@ mod alerts;
 mod catalogue;
 mod dashboards;
 mod files;
+#[path = "../support/markdown.rs"]
+mod markdown;
 mod panels;
 mod promql;
 mod promtool;

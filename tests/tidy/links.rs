@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::markdown::anchor;
 use crate::rules::Offence;
 
 /// Where a reader begins.
@@ -124,22 +125,6 @@ fn heading(line: &str) -> Option<&str> {
     let text = line.trim_start_matches('#');
     let level = line.len() - text.len();
     ((1..=6).contains(&level) && text.starts_with(' ')).then(|| text.trim())
-}
-
-/// The anchor that is made of a heading's words.
-fn anchor(heading: &str) -> String {
-    let mut text = String::new();
-    // Of a link in a heading the text is read, not where it leads.
-    for (number, part) in heading.split("](").enumerate() {
-        text.push_str(if number == 0 {
-            part
-        } else {
-            part.split_once(')').map_or("", |(_, rest)| rest)
-        });
-    }
-    let kept = text.chars().flat_map(char::to_lowercase);
-    let kept = kept.filter(|c| c.is_alphanumeric() || "-_ ".contains(*c));
-    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
 /// `<a id="…">` and `<a name="…">`.

@@ -8,6 +8,8 @@
 
 mod direction;
 mod links;
+#[path = "../support/markdown.rs"]
+mod markdown;
 mod rules;
 mod scanner;
 mod source;
