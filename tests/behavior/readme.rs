@@ -1,9 +1,7 @@
-//! The README keeps what it promises: its commands exist.
+//! The README keeps what it promises: what its commands run and read exists. That `interlock` takes them is tested beside its help.
 
 use std::fs;
 use std::path::Path;
-
-use crate::support::{Run, interlock};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -42,83 +40,42 @@ fn marked_block(name: &str) -> String {
     block.unwrap_or_else(|| panic!("no sh block right after {marker}")).1
 }
 
-/// The commands of a block, without comments, each with its arguments.
-fn commands(block: &str) -> Vec<Vec<String>> {
-    let lines = block.lines().map(|line| line.split(" #").next().unwrap_or_default());
-    lines
-        .flat_map(|line| line.split("&&"))
-        .map(words)
-        .filter(|command| !command.is_empty())
-        .collect()
-}
-
-/// The words of a command, as a shell would split it: quotes hold one together.
-fn words(command: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    for (number, part) in command.split('"').enumerate() {
-        match number % 2 {
-            0 => words.extend(part.split_whitespace().map(str::to_owned)),
-            _ => words.push(part.to_owned()),
-        }
-    }
-    words
-}
-
-/// What follows `--` in a `cargo run`.
-fn arguments_of_cargo_run(command: &[String]) -> Option<&[String]> {
-    let separator = command.iter().position(|word| word == "--")?;
-    command.starts_with(&["cargo".to_owned(), "run".to_owned()]).then(|| &command[separator + 1..])
-}
-
-/// Fails unless `interlock` takes these words: its subcommands, and the options that it names in their help.
-#[track_caller]
-fn assert_taken(arguments: &[String]) {
-    let is_option = |word: &&String| word.starts_with("--");
-    let nested = arguments.first().is_some_and(|word| word == "flag");
-    let subcommand: Vec<&str> =
-        arguments.iter().map(String::as_str).take(if nested { 2 } else { 1 }).collect();
-    let help = Run::of(interlock(&subcommand).arg("--help"));
-    assert_eq!(help.code, Some(0), "interlock {subcommand:?}: {}", help.all);
-    for option in arguments.iter().filter(is_option) {
-        let named = help.out.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-        assert!(
-            named.into_iter().any(|word| word == option),
-            "{option} of interlock {subcommand:?}"
-        );
-    }
-    for pair in arguments.windows(2).filter(|pair| pair[0] == "--config") {
-        assert!(root().join(&pair[1]).is_file(), "{} is there", pair[1]);
-    }
+/// The words of a block's commands, which stand on one line.
+fn commands(block: &str) -> Vec<Vec<&str>> {
+    block.split("&&").map(|command| command.split_whitespace().collect()).collect()
 }
 
 #[test]
 fn the_command_that_shows_it_is_there_and_runs_what_exists() {
-    let commands = commands(&marked_block("demo"));
+    let block = marked_block("demo");
+    let commands = commands(&block);
 
-    assert!(root().join(&commands[0][0]).is_file(), "{commands:?}");
-    let arguments = arguments_of_cargo_run(commands.last().unwrap()).expect("a cargo run");
-    assert_eq!(arguments[0], "demo");
-    assert_taken(arguments);
+    assert!(root().join(commands[0][0]).is_file(), "{commands:?}");
+    assert_eq!(commands.last().unwrap()[..5], ["cargo", "run", "--locked", "--", "demo"]);
 }
 
 #[test]
 fn the_command_that_tests_it_is_there_and_runs_what_exists() {
-    let commands = commands(&marked_block("test"));
+    let block = marked_block("test");
+    let commands = commands(&block);
 
-    assert!(root().join(&commands[0][0]).is_file(), "{commands:?}");
+    assert!(root().join(commands[0][0]).is_file(), "{commands:?}");
     assert_eq!(commands.last().unwrap()[..3], ["cargo", "nextest", "run"]);
     assert!(root().join(".config/nextest.toml").is_file());
 }
 
 #[test]
-fn every_command_that_the_readme_shows_is_taken() {
-    let blocks = shell_blocks(&readme());
-    let commands: Vec<Vec<String>> = blocks
-        .iter()
-        .flat_map(|(_, block)| commands(block))
-        .filter(|c| c[0] == "interlock")
+fn every_configuration_that_the_readme_starts_with_is_there() {
+    let blocks: String =
+        shell_blocks(&readme()).into_iter().map(|(_, block)| block + "\n").collect();
+    let named: Vec<&str> = blocks
+        .split("--config ")
+        .skip(1)
+        .filter_map(|rest| rest.split_whitespace().next())
         .collect();
 
-    assert!(commands.len() >= 5, "{commands:?}");
-    commands.iter().for_each(|command| assert_taken(&command[1..]));
+    assert!(!named.is_empty(), "{blocks}");
+    for file in named {
+        assert!(root().join(file).is_file(), "{file}");
+    }
 }
