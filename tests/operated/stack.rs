@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Fleet, Process, Prometheus, Raw, ReservedPort, TempDir, Upstream, get};
+use crate::support::{Fleet, Process, Prometheus, ReservedPort, TempDir, Upstream};
 
 /// The namespace that sidecars are scraped under.
 pub(crate) const NAMESPACE: &str = "shop";
@@ -60,12 +60,7 @@ impl Alertmanager {
             .arg(format!("--web.listen-address={}", port.address()))
             .arg("--cluster.listen-address=");
         let mut process = Process::start(&mut command);
-        let address = port.address();
-        process.wait_until("Alertmanager to be ready", |_| {
-            let Ok(mut client) = Raw::try_connect(address) else { return false };
-            client.try_send(&get("/-/ready")).is_ok()
-                && client.try_response().is_ok_and(|response| response.status == 200)
-        });
+        process.wait_until_it_serves(port.address(), "/-/ready");
         Self { _process: process, port, _data: data }
     }
 

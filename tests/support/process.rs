@@ -1,9 +1,11 @@
 //! A program that runs beside a test and is killed with it.
 
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 
+use super::client::{Kept, get};
 use super::temp::TempDir;
 use super::wait::eventually;
 
@@ -32,6 +34,15 @@ impl Process {
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none(), "{ended:?} while waiting for {what}: {}", self.output());
             ready(self).then_some(())
+        });
+    }
+
+    /// Waits until it answers a `GET` of this path with `200`.
+    #[track_caller]
+    pub(crate) fn wait_until_it_serves(&mut self, address: SocketAddr, path: &str) {
+        self.wait_until(&format!("{path} to be served"), |_| {
+            let answer = Kept::to(address).call(&get(path));
+            answer.is_ok_and(|response| response.status == 200)
         });
     }
 

@@ -46,12 +46,7 @@ impl Prometheus {
             .arg(format!("--storage.tsdb.path={}", data.file("tsdb").display()))
             .arg(format!("--web.listen-address={}", port.address()));
         let mut process = Process::start(&mut command);
-        let address = port.address();
-        process.wait_until("Prometheus to be ready", |_| {
-            let Ok(mut client) = Raw::try_connect(address) else { return false };
-            client.try_send(&get("/-/ready")).is_ok()
-                && client.try_response().is_ok_and(|response| response.status == 200)
-        });
+        process.wait_until_it_serves(port.address(), "/-/ready");
         Self { _process: process, port, _data: data }
     }
 
