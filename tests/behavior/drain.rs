@@ -9,14 +9,19 @@ use crate::support::{
     Raw, Sidecar, Upstream, get, put, segment_of, serialized_with, take_time, until,
 };
 
-#[test]
-fn readiness_goes_first_and_calls_in_flight_finish() {
-    let (upstream, gate) = Upstream::gated();
-    let mut sidecar = Sidecar::in_front_of(&upstream)
+/// A sidecar that waits for calls for longer than any test lasts, in a drain too.
+pub(crate) fn patient(upstream: &Upstream) -> Sidecar {
+    Sidecar::in_front_of(upstream)
         .proxy("drain = \"60s\"")
         .legacy("timeout = \"60s\"")
         .with(&serialized_with(100, "wait = \"60s\""))
-        .start();
+        .start()
+}
+
+#[test]
+fn readiness_goes_first_and_calls_in_flight_finish() {
+    let (upstream, gate) = Upstream::gated();
+    let mut sidecar = patient(&upstream);
     let mut clients: Vec<Raw> = (0..10).map(|_| sidecar.client()).collect();
     for (n, client) in clients.iter_mut().enumerate() {
         // Half of them stand in the queue of one entity when the end is near.

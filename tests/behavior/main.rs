@@ -43,6 +43,7 @@ mod framing;
 mod framing_body;
 mod framing_start;
 mod headers;
+mod health;
 mod interim;
 mod journey;
 mod limits;

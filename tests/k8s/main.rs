@@ -20,7 +20,6 @@
 mod support;
 
 mod demo;
-mod health;
 mod manifests;
 mod pod;
 mod production;

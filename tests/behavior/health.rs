@@ -1,8 +1,7 @@
 //! `interlock health` against a real sidecar, as an exec probe runs it.
 
-use crate::support::{
-    Run, Sidecar, Upstream, get, interlock, put, segment_of, serialized_with, until,
-};
+use crate::drain::patient;
+use crate::support::{Run, Sidecar, Upstream, get, interlock, put, segment_of, until};
 
 fn health(sidecar: &Sidecar, options: &[&str]) -> Run {
     let url = sidecar.admin_url();
@@ -12,11 +11,7 @@ fn health(sidecar: &Sidecar, options: &[&str]) -> Run {
 #[test]
 fn a_sidecar_is_asked_by_its_own_binary() {
     let (upstream, gate) = Upstream::gated();
-    let mut sidecar = Sidecar::in_front_of(&upstream)
-        .proxy("drain = \"60s\"")
-        .legacy("timeout = \"60s\"")
-        .with(&serialized_with(100, "wait = \"60s\""))
-        .start();
+    let mut sidecar = patient(&upstream);
     let (ready, live) = (health(&sidecar, &[]), health(&sidecar, &["--live"]));
     assert_eq!((ready.code, ready.out.as_str()), (Some(0), "ready\n"));
     assert_eq!((live.code, live.out.as_str()), (Some(0), "live\n"));
