@@ -74,12 +74,12 @@ pub(crate) fn seconds(value: &Value) -> Duration {
     Duration::from_secs(value.as_u64().unwrap_or_else(|| panic!("{value} is no number of seconds")))
 }
 
-/// As `.ci/setup` has installed it, where the user's `PATH` has none.
+/// The one that `.ci/setup` has installed, before any other that the user has.
 fn kubectl() -> Command {
     let path = env::var("PATH").unwrap_or_default();
     let home = env::var("HOME").unwrap_or_default();
     let mut command = Command::new("env");
-    command.arg(format!("PATH={path}:{home}/.local/bin")).arg("kubectl");
+    command.arg(format!("PATH={home}/.local/bin:{path}")).arg("kubectl");
     command
 }
 
