@@ -109,6 +109,31 @@ fn rules_and_documents_ask_only_for_what_there_is() {
     }
 }
 
+/// One Prometheus watches many apps: a query that adds them up says something about none of them.
+#[test]
+fn a_runbook_s_queries_tell_apps_apart() {
+    const ADD_UP: &[&str] = &["sum", "count", "max", "min", "avg"];
+    for page in files::list("docs/runbooks", ".md") {
+        for query in queries(&files::text(&page)) {
+            let words = query.split_inclusive('(').filter_map(|part| part.strip_suffix('('));
+            let whole = words.clone().map(str::trim_end).any(|word| {
+                ADD_UP.contains(&word.rsplit(|c: char| !is_word(c)).next().unwrap_or_default())
+            });
+            assert!(!whole, "{page}: {query} adds up all apps");
+            for clause in query.split(" by (").skip(1) {
+                let labels = clause.split(')').next().unwrap_or_default();
+                let has = |label| labels.split(',').any(|known| known.trim() == label);
+                let apart = (has("namespace") && has("app")) || has("instance");
+                assert!(apart, "{page}: {query} groups by {labels} alone");
+            }
+        }
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
 #[test]
 fn what_is_recorded_is_used() {
     let rules = files::rules();

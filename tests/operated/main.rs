@@ -24,6 +24,7 @@ mod alerts;
 mod catalogue;
 mod dashboards;
 mod files;
+mod inhibited;
 #[path = "../support/markdown.rs"]
 mod markdown;
 mod panels;
