@@ -20,7 +20,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::failures::network;
 use super::{AdminState, handle};
 use crate::net::{TcpListener, TcpStream};
-use crate::telemetry::events::{CrowdedOut, HandshakeFailed};
+use crate::telemetry::events::ConnectionRefused;
+use crate::telemetry::labels::AdminRefusal;
 
 /// The most connections at once: probes, a scraper, a few consoles. With one more, the oldest of the address that has the most is
 /// closed.
@@ -46,6 +47,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Before accepting again after it failed, as when there are no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Why a connection was closed that had done nothing wrong.
+const CROWDED_OUT: &str = "as many are open as may be, and its address had the most";
+
 /// Serves until `shutdown` completes, then lets calls under way finish, for 5 s at most.
 pub async fn serve(
     listener: TcpListener,
@@ -70,7 +74,8 @@ pub async fn serve(
         // On a socket for both, IPv4 comes in IPv6's clothes.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         for peer in places.make_room() {
-            CrowdedOut { peer }.emit(&state.telemetry);
+            let (refusal, error) = (AdminRefusal::CrowdedOut, &CROWDED_OUT);
+            ConnectionRefused { peer, refusal, error }.emit(&state.telemetry);
         }
         let handshaking = Arc::new(AtomicBool::new(state.secure.is_some()));
         let secured = Arc::clone(&handshaking);
@@ -141,7 +146,10 @@ async fn connection(
     };
     let secured = match secure.handshake(stream).await {
         Some(Ok(secured)) => secured,
-        Some(Err(error)) => return HandshakeFailed { peer, error: &error }.emit(&state.telemetry),
+        Some(Err(error)) => {
+            let (refusal, error) = (AdminRefusal::Handshake, &error);
+            return ConnectionRefused { peer, refusal, error }.emit(&state.telemetry);
+        }
         None => return,
     };
     handshaking.store(false, Ordering::Relaxed);

@@ -91,19 +91,21 @@ impl AdminRefused<'_> {
     }
 }
 
-/// A client did not get as far as a secure connection.
-#[derive(Clone, Copy, Debug)]
-pub struct HandshakeFailed<'a> {
-    /// The other end of the connection.
+/// A connection to the admin plane came to no call, or ended ahead of its time.
+#[derive(Clone, Copy)]
+pub struct ConnectionRefused<'a> {
+    /// Its other end.
     pub peer: SocketAddr,
-    /// What went wrong.
-    pub error: &'a (dyn std::error::Error + 'static),
+    /// How it is counted.
+    pub refusal: AdminRefusal,
+    /// Why.
+    pub error: &'a dyn std::fmt::Display,
 }
 
-impl HandshakeFailed<'_> {
+impl ConnectionRefused<'_> {
     /// Tells of it, with the same bound as [`AdminRefused`].
     pub fn emit(self, telemetry: &Telemetry) {
-        let refusal = AdminRefusal::Handshake;
+        let Self { peer, refusal, error } = self;
         telemetry.series().admin_refused.at([refusal.index()]).increment(1);
         telemetry.fault(Fault::Admin(refusal), || {
             tracing::warn!(
@@ -111,34 +113,9 @@ impl HandshakeFailed<'_> {
                 event = "audit",
                 result = "refused",
                 reason = refusal.word(),
-                peer = %self.peer,
-                error = self.error,
-                "no secure connection to the admin plane came about"
-            );
-        });
-    }
-}
-
-/// As many connections to the admin plane are open as may be, and one was closed to make room.
-#[derive(Clone, Copy, Debug)]
-pub struct CrowdedOut {
-    /// Its other end: the address that had the most.
-    pub peer: SocketAddr,
-}
-
-impl CrowdedOut {
-    /// Tells of it, with the same bound as [`AdminRefused`].
-    pub fn emit(self, telemetry: &Telemetry) {
-        let refusal = AdminRefusal::CrowdedOut;
-        telemetry.series().admin_refused.at([refusal.index()]).increment(1);
-        telemetry.fault(Fault::Admin(refusal), || {
-            tracing::warn!(
-                target: AUDIT_TARGET,
-                event = "audit",
-                result = "refused",
-                reason = refusal.word(),
-                peer = %self.peer,
-                "a connection to the admin plane was closed to make room: its address had the most"
+                %peer,
+                %error,
+                "a connection to the admin plane was refused"
             );
         });
     }

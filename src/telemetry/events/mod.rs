@@ -14,7 +14,7 @@ mod updates;
 
 pub use admin::{
     AdminCall, AdminChanged, AdminFileRefused, AdminFileTaken, AdminRefused, CertificateExpiry,
-    CrowdedOut, HandshakeFailed,
+    ConnectionRefused,
 };
 pub use divergence::{
     Compared, ConclusionLate, DetectorChanged, DivergenceKept, ShadowSkipped, SpansDropped,
