@@ -155,6 +155,20 @@ fn what_can_not_be_printed_is_a_failure() {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_is_a_failure_without_a_word() {
+    let app = Upstream::running(|exchange| exchange.ok("done"));
+    let sidecar = Sidecar::in_front_of(&app).with(&serialized(0)).start();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+
+    let mut command = interlock(&["flag", "list", "--admin", &sidecar.admin_url()]);
+    let ended = command.stdout(writer).stderr(Stdio::piped()).output().unwrap();
+
+    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+}
+
+#[test]
 fn a_sidecar_that_can_not_start_says_why_and_ends_with_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -81,6 +81,12 @@ pub(in crate::cli) fn told(outcome: Result<(), AdminError>, format: Output) -> E
     let Err(error) = outcome else {
         return ExitCode::from(DONE);
     };
+    if let AdminError::Print(error) = &error
+        && error.kind() == io::ErrorKind::BrokenPipe
+    {
+        // Whoever reads has seen enough, as in `interlock divergence list | head -3`.
+        return ExitCode::from(FAILED);
+    }
     // It may quote what an admin plane sent.
     let line = one_line(&error.to_string());
     let code = output::stderr(format_args!("interlock: {line}"), error.exit_code());
