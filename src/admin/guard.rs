@@ -39,22 +39,20 @@ impl HostPolicy {
     }
 }
 
-/// The authority that a call is meant for: of an absolute target, else of `Host`. `None` for HTTP/1.0 without one.
+/// The authority that a call is meant for, in an absolute target, in `Host`, or in both alike. `None` for HTTP/1.0 without one.
 fn requested_host(parts: &Parts) -> Result<Option<Authority>, Refusal> {
-    if let Some(authority) = parts.uri.authority() {
-        return Ok(Some(authority.clone()));
-    }
-    match only(&parts.headers, &header::HOST).map_err(|()| Refusal::BadHost)? {
-        Some(value) => {
-            let authority: Authority = value.parse().map_err(|_| Refusal::BadHost)?;
-            if authority.as_str().contains('@') {
-                Err(Refusal::BadHost)
-            } else {
-                Ok(Some(authority))
-            }
-        }
-        None if parts.version == Version::HTTP_11 => Err(Refusal::BadHost),
-        None => Ok(None),
+    let named = only(&parts.headers, &header::HOST).map_err(|()| Refusal::BadHost)?;
+    let named: Option<Authority> =
+        named.map(str::parse).transpose().map_err(|_| Refusal::BadHost)?;
+    let host = match (parts.uri.authority(), named) {
+        (Some(target), Some(named)) if *target != named => return Err(Refusal::BadHost),
+        (Some(target), _) => Some(target.clone()),
+        (None, None) if parts.version == Version::HTTP_11 => return Err(Refusal::BadHost),
+        (None, named) => named,
+    };
+    match host {
+        Some(host) if host.as_str().contains('@') => Err(Refusal::BadHost),
+        host => Ok(host),
     }
 }
 

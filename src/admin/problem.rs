@@ -29,7 +29,7 @@ pub(super) enum Refusal {
     UnknownRoute,
     #[error("this method is not for this path: use {allow}")]
     MethodNotAllowed { allow: &'static str },
-    #[error("Host is missing, there twice, or no host[:port]")]
+    #[error("Host is missing, there twice, no host[:port], or another one than the target names")]
     BadHost,
     #[error("Host names another machine: on loopback use localhost, 127.0.0.1 or [::1]")]
     ForeignHost,

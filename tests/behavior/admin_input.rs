@@ -68,7 +68,7 @@ fn answered_with_problems() -> Vec<(Vec<u8>, u16)> {
         (with("Origin: http://evil.example"), 403),
         (with("Sec-Fetch-Site: cross-site"), 403),
         (with("Host: localhost"), 400),
-        (to("PATCH http://evil.example/api/v1/flags/journey-updates HTTP/1.1"), 403),
+        (to("PATCH http://evil.example/api/v1/flags/journey-updates HTTP/1.1"), 400),
         (to("PATCH /api/v1/flags/nobody HTTP/1.1"), 404),
         (to("PATCH /api/v1/flags/journey-updates/../journey-updates HTTP/1.1"), 404),
         (to("PATCH /api/v1/flags/journey-updates%00 HTTP/1.1"), 404),

@@ -107,6 +107,8 @@ fn bodies() -> Vec<Case> {
 
 fn headers() -> Vec<Case> {
     let good = || patch(GOOD, 0, "");
+    // An absolute target, which a browser never sends to a server.
+    let to = |target: &str| case("PATCH", &format!("{target}{FLAG}"), GOOD, 0, "");
     let refused = |status, case: Case| Case { status, ..case };
     vec![
         refused(415, good().header("content-type", "text/plain")),
@@ -124,6 +126,10 @@ fn headers() -> Vec<Case> {
         refused(400, good().header("host", "127.0.0.1").again("host", "localhost")),
         refused(400, good().header("host", "me@127.0.0.1")),
         refused(400, good().header("host", "")),
+        refused(400, to("http://127.0.0.1:9901").header("host", "evil.example")),
+        refused(400, to("http://evil.example@127.0.0.1:9901").header("host", "127.0.0.1:9901")),
+        refused(400, to("http://me@127.0.0.1").header("host", "me@127.0.0.1")),
+        refused(403, to("http://evil.example").header("host", "evil.example")),
         refused(400, good().header("if-match", "1")),
         refused(400, good().header("if-match", "\"1")),
         refused(400, good().header("if-match", "\"1\", *")),
@@ -203,7 +209,8 @@ async fn good_input_in_unusual_form_is_taken() {
         patch(GOOD, 200, "").header("host", "[::1]:9901"),
         patch(r#"{"reason": "step", "percent": 2.5e1}"#, 200, ""),
         case("PATCH", "/api/v1/flags/journey%2Dupdates", GOOD, 200, ""),
-        case("GET", "http://localhost/api/v1/flags/journey-updates", "", 200, ""),
+        case("GET", "http://localhost/api/v1/flags/journey-updates", "", 200, "")
+            .header("host", "localhost"),
     ];
 
     for Case { sent: (method, target, headers, body), status, .. } in cases {
