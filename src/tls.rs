@@ -83,12 +83,13 @@ pub(crate) fn roots(text: &[u8]) -> Result<RootCertStore, PemFault> {
     Ok(roots)
 }
 
-/// Those that the system trusts. Its store may hold some that can't be read: the others are trusted all the same.
-pub(crate) fn system_roots() -> RootCertStore {
+/// Those that the system trusts; `None` where there are none. Its store may hold some that can't be read: the others are trusted
+/// all the same.
+pub(crate) fn system_roots() -> Option<RootCertStore> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     let (_added, _ignored) = roots.add_parsable_certificates(found.certs);
-    roots
+    (!roots.is_empty()).then_some(roots)
 }
 
 #[cfg(test)]

@@ -75,11 +75,8 @@ impl Tls {
         let roots = match path.zip(credentials::read("store.ca_file", path)?) {
             Some((path, text)) => tls::roots(text.as_bytes())
                 .map_err(|fault| TlsError::CaFile { path: path.to_owned(), fault })?,
-            None => tls::system_roots(),
+            None => tls::system_roots().ok_or(TlsError::NobodyToTrust)?,
         };
-        if roots.is_empty() {
-            return Err(TlsError::NobodyToTrust);
-        }
         let trust = tls::client()?.with_root_certificates(roots).with_no_client_auth();
         let trust = Arc::new(trust);
         *self.trust.borrow_mut() = Some(Arc::clone(&trust));

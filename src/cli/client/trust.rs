@@ -54,11 +54,8 @@ impl TrustArgs {
     pub(in crate::cli) fn read(&self) -> Result<Trust, TrustError> {
         let roots = match &self.ca_file {
             Some(path) => read(CA_FILE, path, tls::roots)?,
-            None => tls::system_roots(),
+            None => tls::system_roots().ok_or(TrustError::NobodyToTrust)?,
         };
-        if roots.is_empty() {
-            return Err(TrustError::NobodyToTrust);
-        }
         let builder = tls::client().map_err(TrustError::Setup)?.with_root_certificates(roots);
         let config = match (&self.client_cert, &self.client_key) {
             (None, None) => builder.with_no_client_auth(),
