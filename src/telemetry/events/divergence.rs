@@ -1,5 +1,6 @@
 //! Events of shadows, comparisons, the lost-update detector and traces.
 
+use super::one_if;
 use crate::domain::divergence::{Cause, Verdict};
 use crate::domain::flag::Path;
 use crate::telemetry::labels::{
@@ -181,8 +182,8 @@ impl DetectorChanged {
     /// Tells of it.
     pub fn emit(self, telemetry: &Telemetry) {
         for state in DetectorState::VALUES {
-            let present = if *state == self.state { 1.0 } else { 0.0 };
-            telemetry.series().detector.at([state.index()]).set(present);
+            let gauge = telemetry.series().detector.at([state.index()]);
+            gauge.set(one_if(*state == self.state));
         }
         if self.state == DetectorState::Suspended {
             tracing::warn!(

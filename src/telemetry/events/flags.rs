@@ -1,5 +1,6 @@
 //! Events of the flags: their changes, and how well they are known.
 
+use super::one_if;
 use crate::domain::decision::Freshness;
 use crate::domain::flag::FlagState;
 use crate::telemetry::labels::{ChangeKind, FlagsError, LabelValue, TransitionStep};
@@ -214,8 +215,4 @@ impl SnapshotRefused {
     pub fn emit(self, telemetry: &Telemetry) {
         telemetry.series().snapshot_refused.at([]).set(one_if(self.refused));
     }
-}
-
-fn one_if(holds: bool) -> f64 {
-    if holds { 1.0 } else { 0.0 }
 }

@@ -34,3 +34,8 @@ pub use store::{
 pub use updates::{
     Decided, LeaseGranted, LeaseRefused, LeaseReleased, UpdateExposed, UpdateFinished,
 };
+
+/// The value of a gauge that says whether something holds.
+fn one_if(holds: bool) -> f64 {
+    if holds { 1.0 } else { 0.0 }
+}

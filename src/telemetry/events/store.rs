@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::one_if;
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::{Breaker, LabelValue, LeaseGate, StoreOperation, StoreResult};
 use crate::telemetry::limiter::Fault;
@@ -80,10 +81,10 @@ impl BreakerMoved {
     pub fn emit(self, telemetry: &Telemetry) {
         for other in Breaker::VALUES {
             let gauge = telemetry.series().store_breaker.at([other.index()]);
-            gauge.set(if *other == self.state { 1.0 } else { 0.0 });
+            gauge.set(one_if(*other == self.state));
         }
         let is_up = self.state == Breaker::Closed;
-        telemetry.series().store_up.at([]).set(if is_up { 1.0 } else { 0.0 });
+        telemetry.series().store_up.at([]).set(one_if(is_up));
     }
 }
 
@@ -114,7 +115,7 @@ pub struct StorePushChanged<'a> {
 impl StorePushChanged<'_> {
     /// Tells of it.
     pub fn emit(self, telemetry: &Telemetry) {
-        telemetry.series().store_push.at([]).set(if self.up { 1.0 } else { 0.0 });
+        telemetry.series().store_push.at([]).set(one_if(self.up));
         let (event, Self { up, why }) = ("store_push_changed", self);
         if up {
             tracing::info!(target: TARGET, event, up, why, "the store pushes changes");
@@ -139,7 +140,7 @@ impl LeaseGateChanged<'_> {
         let Self { state, why } = self;
         for other in LeaseGate::VALUES {
             let gauge = telemetry.series().lease_gate.at([other.index()]);
-            gauge.set(if *other == state { 1.0 } else { 0.0 });
+            gauge.set(one_if(*other == state));
         }
         let (event, word) = ("lease_gate_changed", state.word());
         match state {
