@@ -115,13 +115,13 @@ impl Places {
 
     /// Ends one of these, if there are that many.
     fn end_one_of(&mut self, most: usize, is_one: impl Fn(&Place) -> bool) -> Option<SocketAddr> {
-        let mut by_network: HashMap<IpAddr, (usize, usize)> = HashMap::new();
-        let these = self.oldest_first.iter().enumerate().filter(|(_, place)| is_one(place));
-        for (index, place) in these {
-            by_network.entry(network(place.peer.ip())).or_insert((0, index)).0 += 1;
-        }
-        if by_network.values().map(|(count, _)| count).sum::<usize>() < most {
+        let these = || self.oldest_first.iter().enumerate().filter(|(_, place)| is_one(place));
+        if these().count() < most {
             return None;
+        }
+        let mut by_network: HashMap<IpAddr, (usize, usize)> = HashMap::new();
+        for (index, place) in these() {
+            by_network.entry(network(place.peer.ip())).or_insert((0, index)).0 += 1;
         }
         // Of two with as many, the one whose oldest has lasted longer.
         let greatest = |(count, oldest): &&(usize, usize)| (*count, std::cmp::Reverse(*oldest));
