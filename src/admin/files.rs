@@ -253,13 +253,21 @@ fn read(paths: &[(&'static str, &Path)]) -> (Fingerprint, Result<Vec<Vec<u8>>, F
     (hash.finalize().into(), Ok(contents))
 }
 
-fn read_one(path: &Path) -> Result<Vec<u8>, FileFault> {
-    // Opening a pipe would wait for whoever writes to it.
-    if !fs::metadata(path)?.is_file() {
-        return Err(FileFault::NotRegular);
+/// Opens a file to read it; `None` where it is no regular one: opening a pipe would wait for whoever writes to it.
+///
+/// # Errors
+/// It is missing, or may not be read.
+pub(crate) fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    match fs::metadata(path)?.is_file() {
+        true => File::open(path).map(Some),
+        false => Ok(None),
     }
+}
+
+fn read_one(path: &Path) -> Result<Vec<u8>, FileFault> {
+    let file = open_regular(path)?.ok_or(FileFault::NotRegular)?;
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE_BYTES { Err(FileFault::TooLarge) } else { Ok(bytes) }
 }
 

@@ -11,35 +11,25 @@ use super::failures::Failures;
 use super::problem::Refusal;
 use super::router::Endpoint;
 use crate::clock;
+use crate::config::AdminOpen;
 
-/// What of the endpoints for machines needs no token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenTo {
-    /// `/livez` and `/readyz`.
-    pub probes: bool,
-    /// `/metrics`.
-    pub metrics: bool,
-}
-
-impl OpenTo {
-    /// On loopback all of them are open; beyond it those that are configured so.
-    pub fn listener(address: SocketAddr, beyond: Self) -> Self {
-        let everything = Self { probes: true, metrics: true };
-        if address.ip().is_loopback() { everything } else { beyond }
-    }
+/// What of the endpoints for machines needs no token at a listener: on loopback all of it, beyond it what is configured so.
+pub fn open_at(listener: SocketAddr, beyond: AdminOpen) -> AdminOpen {
+    let everything = AdminOpen { probes: true, metrics: true };
+    if listener.ip().is_loopback() { everything } else { beyond }
 }
 
 /// Lets callers in, or not.
 pub struct Gate {
     /// Those in force; without any, everybody who can connect may do everything.
     tokens: Option<Arc<ArcSwap<Tokens>>>,
-    open: OpenTo,
+    open: AdminOpen,
     failures: Mutex<Failures>,
 }
 
 impl Gate {
     /// One before which nobody has failed yet.
-    pub fn new(tokens: Option<Arc<ArcSwap<Tokens>>>, open: OpenTo) -> Self {
+    pub fn new(tokens: Option<Arc<ArcSwap<Tokens>>>, open: AdminOpen) -> Self {
         Self { tokens, open, failures: Mutex::default() }
     }
 

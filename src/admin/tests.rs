@@ -13,8 +13,8 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use super::auth::Tokens;
-use super::gate::OpenTo;
 use super::*;
+use crate::config::AdminOpen;
 use crate::domain::flag::{OnStoreLoss, Strategy};
 use crate::store::FlagSeed;
 use crate::telemetry::Topology;
@@ -73,7 +73,7 @@ impl Plane {
             },
             gate: Gate::new(
                 tokens.map(|tokens| Arc::new(ArcSwap::from_pointee(tokens))),
-                OpenTo { probes: true, metrics: true },
+                AdminOpen { probes: true, metrics: true },
             ),
             secure: None,
             hosts: HostPolicy::for_listener("127.0.0.1:9901".parse().unwrap()),

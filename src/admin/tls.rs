@@ -3,7 +3,7 @@
 //! A client's certificate lets it connect and gives it no role: that is the token's.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::files::{FileError, FileFault, Recipe};
+use crate::config::AdminTlsConfig;
 use crate::net::TcpStream;
 use crate::telemetry::labels::AdminFile;
 use crate::tls;
@@ -24,18 +25,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the admin plane speaks.
 const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// The files of `admin.tls`.
-#[derive(Clone, Debug)]
-pub struct CertificateFiles {
-    /// `cert_file`: the certificate, and those that signed it.
-    pub certificate: PathBuf,
-    /// `key_file`.
-    pub key: PathBuf,
-    /// `client_ca_file`: who signs clients' certificates; without it none is asked for.
-    pub client_ca: Option<PathBuf>,
-}
-
-/// What is made of them.
+/// What is made of the files of `admin.tls`.
 pub(crate) struct Certificate {
     config: Arc<ServerConfig>,
     /// In seconds since the Unix epoch.
@@ -46,14 +36,14 @@ const CERTIFICATE: &str = "admin.tls.cert_file";
 const KEY: &str = "admin.tls.key_file";
 const CLIENT_CA: &str = "admin.tls.client_ca_file";
 
-impl Recipe for CertificateFiles {
+impl Recipe for AdminTlsConfig {
     type Made = Certificate;
 
     const FILE: AdminFile = AdminFile::Tls;
 
     fn paths(&self) -> Vec<(&'static str, &Path)> {
-        let mut paths = vec![(CERTIFICATE, self.certificate.as_path()), (KEY, &self.key)];
-        paths.extend(self.client_ca.iter().map(|path| (CLIENT_CA, path.as_path())));
+        let mut paths = vec![(CERTIFICATE, self.cert_file.as_path()), (KEY, &self.key_file)];
+        paths.extend(self.client_ca_file.iter().map(|path| (CLIENT_CA, path.as_path())));
         paths
     }
 
@@ -63,15 +53,15 @@ impl Recipe for CertificateFiles {
             let (path, fault) = (path.to_owned(), Box::new(fault));
             FileError { key, path, fault }
         };
-        let of_key = |fault| error(KEY, &self.key, fault);
+        let of_key = |fault| error(KEY, &self.key_file, fault);
         let certificates = tls::certificates(text(0))
-            .map_err(|fault| error(CERTIFICATE, &self.certificate, fault.into()))?;
+            .map_err(|fault| error(CERTIFICATE, &self.cert_file, fault.into()))?;
         let expiry = tls::expiry(&certificates);
         let key = tls::key(text(1)).map_err(|fault| of_key(fault.into()))?;
         let builder = ServerConfig::builder_with_provider(tls::provider())
             .with_safe_default_protocol_versions()
             .map_err(|source| of_key(FileFault::Setup(source)))?;
-        let builder = match &self.client_ca {
+        let builder = match &self.client_ca_file {
             None => builder.with_no_client_auth(),
             Some(path) => {
                 let of_ca = |fault| error(CLIENT_CA, path, fault);

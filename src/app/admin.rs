@@ -11,11 +11,11 @@ use super::store::Fleet;
 use super::{Running, StartError, UPKEEP_EVERY, flags, store};
 use crate::admin::auth::{Tokens, TokensFile};
 use crate::admin::files::{self, FileError, Look, Reread};
-use crate::admin::gate::{Gate, OpenTo};
+use crate::admin::gate::{self, Gate};
 use crate::admin::health::Health;
-use crate::admin::tls::{CertificateFiles, Secure};
+use crate::admin::tls::Secure;
 use crate::admin::{self, AdminState, Changes, HostPolicy, MetricsPage, OnChange, Turns};
-use crate::config::{AdminConfig, AdminTlsConfig};
+use crate::config::AdminConfig;
 use crate::fleet::session::Identity;
 use crate::net::{BoundListener, TcpListener};
 use crate::proxy::worker::Shared;
@@ -43,13 +43,7 @@ impl AdminFiles {
             files.watched.push(Box::new(tokens));
         }
         if let Some(tls) = &config.tls {
-            let AdminTlsConfig { cert_file, key_file, client_ca_file } = tls.clone();
-            let certificate = CertificateFiles {
-                certificate: cert_file,
-                key: key_file,
-                client_ca: client_ca_file,
-            };
-            let certificate = Reread::open(certificate)?;
+            let certificate = Reread::open(tls.clone())?;
             files.secure = Some(Secure::with(certificate.in_force()));
             files.watched.push(Box::new(certificate));
         }
@@ -81,13 +75,12 @@ pub(super) fn state(
             (Changes::Local(on_change), view)
         }
     };
-    let open = shared.config.admin.open;
-    let open = OpenTo { probes: open.probes, metrics: open.metrics };
+    let open = gate::open_at(address, shared.config.admin.open);
     AdminState {
         store: shared.store.clone(),
         health: Arc::clone(health),
         metrics: MetricsPage { render: Box::new(move || telemetry.render()), content_type },
-        gate: Gate::new(files.tokens.clone(), OpenTo::listener(address, open)),
+        gate: Gate::new(files.tokens.clone(), open),
         secure: files.secure.clone(),
         hosts: HostPolicy::for_listener(address),
         changes,

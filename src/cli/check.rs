@@ -1,19 +1,16 @@
 //! `interlock check`: is the configuration right, and what is in effect?
 
 use std::error::Error;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
-use std::{fs, io};
 
 use serde_json::{Value, json};
 
 use super::{CheckArgs, DONE, FAILED, Output, REFUSED, output};
 use crate::admin::auth::TokensFile;
-use crate::admin::files::{FileError, Reread};
-use crate::admin::tls::CertificateFiles;
-use crate::config::{
-    AdminConfig, AdminTlsConfig, ConfigProblems, Fault, Loaded, Origin, Problem, Warning,
-};
+use crate::admin::files::{self, FileError, Reread};
+use crate::config::{AdminConfig, ConfigProblems, Fault, Loaded, Origin, Problem, Warning};
 
 /// Right, and most likely not what was meant.
 const NO_FLAGS: &str = "no flags: everything passes through to the app as it is";
@@ -70,15 +67,7 @@ pub(super) fn with_files(loaded: Loaded) -> Result<Loaded, ConfigProblems> {
 fn of_admin(admin: &AdminConfig) -> Vec<FileError> {
     let tokens = admin.tokens_file.clone();
     let tokens = tokens.and_then(|path| Reread::open(TokensFile { path }).err());
-    let tls =
-        admin.tls.clone().and_then(|AdminTlsConfig { cert_file, key_file, client_ca_file }| {
-            let certificate = CertificateFiles {
-                certificate: cert_file,
-                key: key_file,
-                client_ca: client_ca_file,
-            };
-            Reread::open(certificate).err()
-        });
+    let tls = admin.tls.clone().and_then(|tls| Reread::open(tls).err());
     tokens.into_iter().chain(tls).collect()
 }
 
@@ -93,12 +82,7 @@ fn unusable(key: &str, path: &Path, why: Box<dyn Error + Send + Sync>) -> Proble
 
 /// Nothing is read, since what it holds is a secret.
 fn readable(path: &Path) -> Result<(), FileFault> {
-    // Opening a pipe would wait for whoever writes to it.
-    if !fs::metadata(path)?.is_file() {
-        return Err(FileFault::NotRegular);
-    }
-    fs::File::open(path)?;
-    Ok(())
+    files::open_regular(path)?.map(drop).ok_or(FileFault::NotRegular)
 }
 
 /// Puts the answer together. As JSON it stands on stdout whatever it is; people find problems on stderr as well.

@@ -17,27 +17,29 @@ const FLAG: &str = "telemetry::FlagIndex";
 pub const TABLE: &[(&str, &[&str])] = &[
     ("main", &[ALL]),
     // `check` reads the admin plane's files with the eyes of the admin plane.
-    (
-        "cli",
-        &[
-            "admin::auth",
-            "admin::files",
-            "admin::tls",
-            "clock",
-            "config",
-            "demo",
-            "domain",
-            "net",
-            "tls",
-        ],
-    ),
+    ("cli", &["admin::auth", "admin::files", "clock", "config", "demo", "domain", "net", "tls"]),
     // The demo starts whole sidecars.
     ("demo", &["app", "clock", "config", "domain", "net"]),
     ("app", &[ALL]),
     // Paths send over the proxy's connections.
     ("paths", &["clock", "config", "domain", "lease", "proxy", "shadow", "telemetry"]),
     ("proxy", &["clock", "config", "domain", "lease", "net", "shadow", "store", "telemetry"]),
-    ("admin", &["clock", "domain", "fleet", "net", "shadow", "store", "telemetry", "tls"]),
+    // Of the configuration only what it has of its own.
+    (
+        "admin",
+        &[
+            "clock",
+            "config::AdminOpen",
+            "config::AdminTlsConfig",
+            "domain",
+            "fleet",
+            "net",
+            "shadow",
+            "store",
+            "telemetry",
+            "tls",
+        ],
+    ),
     ("shadow", &["clock", "config", "domain", "fleet", "remote", "telemetry"]),
     // What speaks to the store emits events, and names what they are about.
     ("store", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG]),
