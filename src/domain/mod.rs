@@ -4,7 +4,8 @@
 //! snapshots are arguments. The lists in `.clippy.toml` hold that fence, and `tests/tidy` the direction of imports.
 //!
 //! Read in this order: [`percent`], [`bucket`], [`entity`], [`route`], [`source`], [`flag`], [`decision`], [`recovery`];
-//! then how divergence is seen: [`effects`], [`compare`], [`divergence`], [`timeline`], [`trace`].
+//! then how divergence is seen: [`effects`], [`compare`], [`divergence`], [`timeline`], [`trace`];
+//! and how a document is changed by its bytes: [`edit`].
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 #![deny(clippy::cast_possible_truncation, clippy::indexing_slicing)]
@@ -17,6 +18,7 @@ pub mod bucket;
 pub mod compare;
 pub mod decision;
 pub mod divergence;
+pub mod edit;
 pub mod effects;
 pub mod entity;
 pub mod flag;

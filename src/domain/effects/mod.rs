@@ -14,6 +14,6 @@ mod stamp;
 
 pub use clock::{CommonClock, MAX_DRIFT_PPM, Noted};
 pub use fingerprint::{FieldId, Fingerprint};
-pub use pointer::{EffectPointer, EffectPointerError};
+pub use pointer::{EffectPointer, EffectPointerError, Place, Step};
 pub use snapshot::{Fields, MAX_FIELDS, Seen};
 pub use stamp::Stamp;

@@ -26,6 +26,33 @@ pub(super) enum Token {
     Selector { member: String, placeholder: String },
 }
 
+/// A pointer with a call's values in it. Unlike the text that [`EffectPointer::fill`] writes, no value can read like a selector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    steps: Vec<Step>,
+}
+
+/// One step on the way to a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// To an object's member of that name, or to an array's element by its index.
+    Name(String),
+    /// To the element of an array whose member has that value.
+    Element {
+        /// The member's name.
+        member: String,
+        /// Its value as text.
+        value: String,
+    },
+}
+
+impl Place {
+    /// From the root on; at least one.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+}
+
 /// Why a text is not an [`EffectPointer`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EffectPointerError {
@@ -73,6 +100,21 @@ impl EffectPointer {
             }
         }
         Some(field)
+    }
+
+    /// The place of one call: the pointer with its placeholders' values. `None` where one is missing.
+    pub fn resolve<'v>(&self, value: impl Fn(&str) -> Option<Cow<'v, str>>) -> Option<Place> {
+        let step = |token: &Token| {
+            Some(match token {
+                Token::Literal(name) => Step::Name(name.clone()),
+                Token::Placeholder(name) => Step::Name(value(name)?.into_owned()),
+                Token::Selector { member, placeholder } => Step::Element {
+                    member: member.clone(),
+                    value: value(placeholder)?.into_owned(),
+                },
+            })
+        };
+        Some(Place { steps: self.tokens.iter().map(step).collect::<Option<_>>()? })
     }
 }
 

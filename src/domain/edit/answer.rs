@@ -1,0 +1,166 @@
+//! The answer to an update that the sidecar made itself.
+
+use std::borrow::Cow;
+
+use super::scan;
+use super::value::push_escaped;
+use crate::domain::entity::is_placeholder_name;
+
+/// The longest template, in bytes: an answer is no document.
+pub const MAX_TEMPLATE_BYTES: usize = 16 * 1024;
+
+/// A JSON text with placeholders in its strings, such as `{"id":"{journeyId}","status":"{value}"}`. `{value}` is the first edit's
+/// new value, `{value.2}` the second's; a string that is nothing but one of these becomes the value itself, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnswerTemplate {
+    pieces: Vec<Piece>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    /// As written.
+    Literal(String),
+    /// A text that the call gives.
+    Name(String),
+    /// A new value inside of a string, from 0.
+    ValueText(usize),
+    /// A new value as JSON.
+    Value(usize),
+}
+
+/// Why a text is not an [`AnswerTemplate`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AnswerTemplateError {
+    /// It is not one JSON value.
+    #[error(
+        "must be one JSON value; placeholders stand inside of strings, such as {{\"id\":\"{{id}}\"}}"
+    )]
+    NotJson,
+    /// A placeholder that nothing fills.
+    #[error(
+        "{{{name}}} is unknown: use a placeholder of the route, {{value}}, or {{value.2}} for the second edit's value"
+    )]
+    UnknownPlaceholder {
+        /// Its name.
+        name: String,
+    },
+    /// It is over [`MAX_TEMPLATE_BYTES`].
+    #[error("has {bytes} bytes: shorten it to at most {MAX_TEMPLATE_BYTES}")]
+    TooLong {
+        /// How many it has.
+        bytes: usize,
+    },
+}
+
+impl AnswerTemplate {
+    /// Reads a template for that many edits; `known` tells the other placeholders that the call will fill.
+    pub fn parse(
+        text: &str,
+        edits: usize,
+        known: impl Fn(&str) -> bool,
+    ) -> Result<Self, AnswerTemplateError> {
+        if text.len() > MAX_TEMPLATE_BYTES {
+            return Err(AnswerTemplateError::TooLong { bytes: text.len() });
+        }
+        if !matches!(scan::find(text.as_bytes(), &[]), Ok(Ok(_))) {
+            return Err(AnswerTemplateError::NotJson);
+        }
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some(quote) = rest.find('"') {
+            let end = scan::string_end(rest, quote).ok_or(AnswerTemplateError::NotJson)?;
+            let (upto, after) = rest.split_at(end);
+            let (before, string) = upto.split_at(quote);
+            push_literal(&mut pieces, before);
+            let is_name = after.trim_start().starts_with(':');
+            push_string(&mut pieces, string, is_name, &|name| piece(name, edits, &known))?;
+            rest = after;
+        }
+        push_literal(&mut pieces, rest);
+        Ok(Self { pieces })
+    }
+
+    /// The answer. `values` are the edits' new values as JSON; a text that the call does not give is empty.
+    pub fn render<'t>(
+        &self,
+        values: &[impl AsRef<[u8]>],
+        text: impl Fn(&str) -> Option<Cow<'t, str>>,
+    ) -> Vec<u8> {
+        let value = |at: usize| {
+            let bytes = values.get(at).map(AsRef::as_ref).unwrap_or(b"null");
+            std::str::from_utf8(bytes).unwrap_or("null")
+        };
+        let mut answer = String::with_capacity(256);
+        for piece in &self.pieces {
+            match piece {
+                Piece::Literal(literal) => answer.push_str(literal),
+                Piece::Name(name) => push_escaped(&mut answer, &text(name).unwrap_or_default()),
+                Piece::Value(at) => answer.push_str(value(*at)),
+                Piece::ValueText(at) => {
+                    let json = value(*at);
+                    let text = scan::decoded(json).unwrap_or(Cow::Borrowed(json));
+                    push_escaped(&mut answer, &text);
+                }
+            }
+        }
+        answer.into_bytes()
+    }
+}
+
+fn piece(name: &str, edits: usize, known: &impl Fn(&str) -> bool) -> Option<Piece> {
+    let number = match name.strip_prefix("value") {
+        Some("") => Some(1),
+        Some(suffix) => suffix.strip_prefix('.').and_then(|number| number.parse().ok()),
+        None => None,
+    };
+    match number {
+        Some(number) => (1..=edits).contains(&number).then(|| Piece::ValueText(number - 1)),
+        None => known(name).then(|| Piece::Name(name.to_owned())),
+    }
+}
+
+/// A string with its quotes.
+fn push_string(
+    pieces: &mut Vec<Piece>,
+    string: &str,
+    is_name: bool,
+    piece: &impl Fn(&str) -> Option<Piece>,
+) -> Result<(), AnswerTemplateError> {
+    let mut inside = Vec::new();
+    let mut rest = string;
+    while let Some((before, name, after)) = next_placeholder(rest) {
+        let unknown = || AnswerTemplateError::UnknownPlaceholder { name: name.to_owned() };
+        push_literal(&mut inside, before);
+        inside.push(piece(name).ok_or_else(unknown)?);
+        rest = after;
+    }
+    push_literal(&mut inside, rest);
+    match inside.as_slice() {
+        // The whole string, so that its quotes go too.
+        [Piece::Literal(open), Piece::ValueText(at), Piece::Literal(close)]
+            if !is_name && open == "\"" && close == "\"" =>
+        {
+            pieces.push(Piece::Value(*at));
+        }
+        _ => pieces.append(&mut inside),
+    }
+    Ok(())
+}
+
+/// What is before the next placeholder, its name, and what is behind it. Braces around anything but a name are as written.
+fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
+    text.match_indices('{').find_map(|(open, _)| {
+        let (before, inside) = (text.get(..open)?, text.get(open + 1..)?);
+        let (name, after) = inside.split_once('}')?;
+        let is_value = name.strip_prefix("value.").is_some_and(|n| n.parse::<usize>().is_ok());
+        (is_value || is_placeholder_name(name)).then_some((before, name, after))
+    })
+}
+
+fn push_literal(pieces: &mut Vec<Piece>, text: &str) {
+    if let Some(Piece::Literal(last)) = pieces.last_mut() {
+        last.push_str(text);
+    } else if !text.is_empty() {
+        pieces.push(Piece::Literal(text.to_owned()));
+    }
+}
