@@ -137,7 +137,9 @@ impl Sidecar {
         let submit = judge.as_ref().map(JudgeThread::judge);
         let (notebook, detector) =
             DetectorThread::start(&config, &me.id, fleet.as_ref(), &records, &telemetry)?.unzip();
-        let shared = Shared::new(config, store, leases, submit, telemetry.clone(), notebook);
+        let documents = fleet.as_ref().map(|fleet| fleet.documents.clone());
+        let shared =
+            Shared::new(config, store, (leases, documents), submit, telemetry.clone(), notebook);
         let state = admin::state(&shared, &health, me, (&files, admin_addr), (fleet, records));
         let (stop_admin, admin) = admin::spawn(state, admin_listener, files)?;
         let (drain, _) = watch::channel(false);

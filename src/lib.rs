@@ -9,6 +9,8 @@
 //!   about, in `domain/route.rs`; what an operator can change, in `domain/flag.rs`.
 //! - `paths`: what serves a call once it is decided; [`lease`]: the right to update one entity, from this process alone
 //!   (`lease/local.rs`) or from the whole fleet's Redis (`lease/fleet`: a FIFO queue in scripts, a desk on the store's thread).
+//! - `documents`: the app's documents in the store, which the strategy `atomic` edits; how an edit is planned is decided in
+//!   `domain/edit`.
 //! - [`store`]: the flags and their history, of this process (`store/file.rs`) or shared by a fleet (`store/sync.rs` follows
 //!   the Redis; `store/adopt.rs` rules on what it says); [`admin`]: the plane on which they are read and flipped.
 //! - `fleet`: who is there, which Redis this is, and whether leases are granted (`fleet/gate.rs`). When they may be again
@@ -52,6 +54,8 @@ pub mod lease;
 pub mod fleet;
 
 pub mod store;
+
+mod documents;
 
 mod remote;
 

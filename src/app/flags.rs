@@ -21,6 +21,7 @@ fn seed(flag: &FlagConfig) -> FlagSeed {
         strategy: match flag.fixed {
             FixedConfig::Serialize => Strategy::Serialize,
             FixedConfig::Upstream { .. } => Strategy::Upstream,
+            FixedConfig::Atomic { .. } => Strategy::Atomic,
         },
         on_store_loss: flag.on_store_loss,
     }

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::{Running, StartError, spawn};
 use crate::clock;
 use crate::config::{self, Config, RedisConfig};
+use crate::documents::{DocumentDesk, Documents, Request as DocumentRequest};
 use crate::domain::flag::OnStoreLoss;
 use crate::fleet::gate::{Gate, Standing, changes_by};
 use crate::fleet::session::{Calls, Identity, Session};
@@ -45,6 +46,7 @@ pub(super) struct StoreThread {
 /// What the other threads have of it.
 pub(super) struct Fleet {
     pub(super) leases: SidecarLeases,
+    pub(super) documents: Documents,
     pub(super) flags: FleetFlags,
     pub(super) view: Arc<ArcSwap<FleetView>>,
     pub(super) journal: FleetJournal,
@@ -81,6 +83,9 @@ impl StoreThread {
         let gate = Gate::new();
         let (desk, errands) = mpsc::unbounded_channel();
         let leases = FleetLeases::new(gate.clone(), redis.timeout, desk.clone());
+        // After a restart the host's name may be the same, and by chance the rest of it.
+        let sidecar = format!("{}/{:x}", me.id, me.started_ms);
+        let (documents, document_requests) = Documents::new(gate.clone(), sidecar);
         let (fleet_flags, requests) = FleetFlags::new();
         let (journal, exchanges) = FleetJournal::new();
         let (records, archive) =
@@ -106,13 +111,15 @@ impl StoreThread {
             let runtime =
                 Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => runtime.block_on(serve(parts, exchanges, stopped)),
+                Ok(runtime) => {
+                    runtime.block_on(serve(parts, (exchanges, document_requests), stopped))
+                }
                 Err(error) => tracing::error!(%error, "the store's thread gets no runtime"),
             }
         })?;
         settled(&gate, fleet_flags.applied()).await;
         let leases = SidecarLeases::Fleet(leases);
-        let fleet = Fleet { leases, flags: fleet_flags, view, journal, records };
+        let fleet = Fleet { leases, documents, flags: fleet_flags, view, journal, records };
         Ok((Self { running, stop }, fleet))
     }
 
@@ -180,7 +187,11 @@ pub(super) fn identity() -> Identity {
     Identity { id, started_ms: clock::wall_ms() }
 }
 
-async fn serve(parts: Parts, exchanges: JournalRequests, stopped: oneshot::Receiver<()>) {
+async fn serve(
+    parts: Parts,
+    (exchanges, documents): (JournalRequests, mpsc::UnboundedReceiver<DocumentRequest>),
+    stopped: oneshot::Receiver<()>,
+) {
     let keys = Keys::new(&parts.redis.prefix);
     let my_grants = format!("{}{}", keys.grants(), parts.me.id);
     let channels = vec![keys.changes(), keys.roll_call(), my_grants.clone()];
@@ -208,10 +219,12 @@ async fn serve(parts: Parts, exchanges: JournalRequests, stopped: oneshot::Recei
         exchanges,
         parts.telemetry.clone(),
     );
+    let document_desk = DocumentDesk::new(remote.clone(), keys.clone(), parts.telemetry.clone());
     let endless = [
         tasks.spawn_local(spread(pushed, desk.clone(), routes)),
         tasks.spawn_local(beat_when_applied(parts.applied.clone(), beat)),
         tasks.spawn_local(clerk.run()),
+        tasks.spawn_local(document_desk.run(documents)),
     ];
     let close = parts.close.clone();
     let (leave, write_last) =

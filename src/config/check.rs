@@ -1,10 +1,9 @@
-//! Every value on its own: its kind, its bounds, whether it must be there, and whether this version can do what it
-//! says.
+//! Every value on its own: its kind, its bounds, and whether it must be there.
 
 use config::ValueKind;
 
 use super::error::{Fault, Problem};
-use super::keys::{self, Key, Node, Presence, Support};
+use super::keys::{self, Key, Node, Presence};
 use super::raw;
 use super::tree::Branch;
 use super::values;
@@ -77,9 +76,6 @@ pub(super) fn table(at: &Branch<'_>, place: &str, findings: &mut Findings) {
 
 fn leaf(at: &Branch<'_>, key: &Key, findings: &mut Findings) {
     let Some(value) = at.value() else { return };
-    if let Support::Refused(remedy) = key.support {
-        return findings.refuse(at, Fault::Unsupported { remedy });
-    }
     if let Err(fault) = values::check(value, &key.kind) {
         findings.refuse(at, fault);
     }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::domain::edit::AnswerTemplateError;
+
 /// A rule between settings that is broken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
@@ -179,4 +181,43 @@ pub enum Conflict {
          at 0"
     )]
     NoiseWritesLiveState,
+    /// An edit needs the app's documents.
+    #[error(
+        "edits the app's documents in their Redis: set store.url to it, such as \"redis://127.0.0.1:6379\""
+    )]
+    NoDocuments,
+    /// Nothing is declared that could be made or planned.
+    #[error(
+        "needs a route that declares its edit: atomic = {{ document = \"journey:{{journeyId}}\", pointer = \"/Status\", \
+         value = \"body:/status\" }}"
+    )]
+    NoEdit,
+    /// One field or several, and not both or neither.
+    #[error(
+        "needs either pointer and value, or edits = [{{ pointer = \"/Status\", value = \"body:/status\" }}, …]"
+    )]
+    OneEditOrSeveral,
+    /// More edits than one call may make.
+    #[error("has {count} edits, and at most {max} are allowed")]
+    TooManyEdits {
+        /// How many.
+        count: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// In a cluster a script reaches one slot alone.
+    #[error(
+        "has to be the same text as the flag's entity, {entity:?}: in a cluster the document and the entity's lease must \
+         lie in one slot"
+    )]
+    DocumentInAnotherSlot {
+        /// `entity` as written.
+        entity: String,
+    },
+    /// An answer that can't be made.
+    #[error("{source}")]
+    BadAnswer {
+        /// Why.
+        source: AnswerTemplateError,
+    },
 }

@@ -4,9 +4,10 @@
 use std::path::PathBuf;
 
 use super::addresses;
+use super::atomic_rules;
 use super::check::{self, Findings};
 use super::conflict::Conflict;
-use super::error::{Fault, Origin, Problem};
+use super::error::{Origin, Problem};
 use super::otel::Otel;
 use super::shadow_rules;
 use super::store_rules;
@@ -23,8 +24,6 @@ use crate::domain::source::Source;
 pub(super) const MAX_FLAGS: usize = 50;
 /// The most routes in all flags, for the same reason.
 pub(super) const MAX_ROUTES: usize = 200;
-
-const USE_ANOTHER_STRATEGY: &str = "use strategy = \"serialize\" or \"upstream\"";
 
 /// Checks all of it.
 pub(super) fn check(root: &Branch<'_>, otel: &Otel, findings: &mut Findings) {
@@ -129,6 +128,7 @@ fn one_flag(root: &Branch<'_>, flag: &Branch<'_>, findings: &mut Findings) {
         }
     }
     fixed_path(flag, findings);
+    atomic_rules::check(root, flag, findings);
     verify_rules::check(flag, findings);
     shadow_rules::check(root, flag, findings);
     drain(root, flag, findings);
@@ -140,10 +140,8 @@ fn fixed_path(flag: &Branch<'_>, findings: &mut Findings) {
         Some("upstream") if url.value().is_none() && !findings.covers(url.path()) => {
             findings.refuse(&flag.at("fixed.strategy"), Conflict::NoUpstream);
         }
-        Some("serialize") if url.value().is_some() => findings.warn(&url, Notice::UnusedUrl),
-        Some("atomic") => {
-            let fault = Fault::Unsupported { remedy: USE_ANOTHER_STRATEGY };
-            findings.refuse(&flag.at("fixed.strategy"), fault);
+        Some("serialize" | "atomic") if url.value().is_some() => {
+            findings.warn(&url, Notice::UnusedUrl)
         }
         _ => {}
     }

@@ -275,11 +275,11 @@ pub enum Fault {
         /// The bound.
         max: usize,
     },
-    /// Understood, and not there yet.
-    #[error("is not supported by this version: {remedy}")]
-    Unsupported {
-        /// What to do instead.
-        remedy: &'static str,
+    /// The template of an answer that is no JSON.
+    #[error("is not JSON: {source}")]
+    NotJson {
+        /// Why.
+        source: std::sync::Arc<serde_json::Error>,
     },
     /// The file that a path leads to can't be used.
     #[error("{}: {why}", path.display())]

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use super::keys::Kind::{
-    Choice, Entity, HeaderNames, Integer, Methods, Name, Path, Patterns, Percent, Pointer, Ratio,
-    Source, Table, Upstream,
+    Answer, Choice, Entity, HeaderNames, Integer, Methods, Name, Path, Patterns, Percent, Pointer,
+    Ratio, Size, Source, Upstream,
 };
 use super::keys::Presence::{Default, Optional, Required};
-use super::keys::Support::Refused;
 use super::keys::{Key, Kind};
 use super::table::{MAX_TIMEOUT, TIMEOUT};
 
@@ -22,7 +21,8 @@ const MAX_SHADOW_QUEUE: u64 = 100_000;
 
 const PAUSE: Kind = Kind::Duration { min: Duration::ZERO, max: MAX_TIMEOUT };
 
-const NO_ATOMIC: &str = "use fixed = { strategy = \"serialize\" } or \"upstream\"";
+/// An edit scans the whole document, and sends what it replaces.
+const MAX_DOCUMENT: u64 = 16 << 20;
 
 /// In the order of the reference page.
 pub(super) static KEYS: &[Key] = &[
@@ -67,14 +67,28 @@ pub(super) static KEYS: &[Key] = &[
         "flags.*.fixed.strategy",
         Choice(&["serialize", "upstream", "atomic"]),
         Default("\"serialize\""),
-        "How the fixed path works: the app under the entity's lease, or a fixed app at `url`; `atomic` is not \
-         supported by this version.",
+        "How the fixed path works: the app under the entity's lease (`serialize`), a fixed app at `url` (`upstream`), or \
+         the edit that a route declares in `atomic`, made in the store itself. Routes of an `atomic` flag that declare none \
+         are served as by `serialize`.",
     ),
     Key::new(
         "flags.*.fixed.url",
         Upstream,
         Optional("\"http://127.0.0.1:5001\""),
         "Where the fixed app listens, for the strategy `upstream`.",
+    ),
+    Key::new(
+        "flags.*.fixed.refused",
+        Choice(&["serialize", "reject"]),
+        Default("\"serialize\""),
+        "What becomes of a call whose edit can't be made safely, for the strategy `atomic`: the app is called under the \
+         entity's lease, or it is answered 422. Nothing of the edit was written then.",
+    ),
+    Key::new(
+        "flags.*.fixed.max_document",
+        Size { min: 64, max: MAX_DOCUMENT },
+        Default("\"256KiB\""),
+        "The largest document that is edited, or planned; a larger one is refused.",
     ),
     Key::new(
         "flags.*.verify.read",
@@ -89,7 +103,12 @@ pub(super) static KEYS: &[Key] = &[
         Default("\"100%\""),
         "The share of entities that are verified; the same ones on every sidecar.",
     ),
-    Key::new("flags.*.verify.settle", TIMEOUT, Default("\"200ms\""), "How long an entity is quiet before it is read."),
+    Key::new(
+        "flags.*.verify.settle",
+        TIMEOUT,
+        Default("\"200ms\""),
+        "How long an entity is quiet before it is read.",
+    ),
     Key::new(
         "flags.*.verify.interval",
         TIMEOUT,
@@ -108,10 +127,15 @@ pub(super) static KEYS: &[Key] = &[
         Default("\"off\""),
         "How the other path is run beside the one that serves, to compare what they answer. A call with an unsafe method \
          is sent to a candidate in no other way than these: `dry_run` is the candidate's promise not to commit what \
-         carries `Interlock-Shadow: 1`; `isolated` is a candidate with a store of its own, at `url`. `plan` is not \
-         supported by this version.",
+         carries `Interlock-Shadow: 1`; `isolated` is a candidate with a store of its own, at `url`. `plan` sends \
+         nothing: what a route's `atomic` edit would write is compared with what the app wrote.",
     ),
-    Key::new("flags.*.shadow.sample", Percent, Default("\"100%\""), "The share of updates that are shadowed."),
+    Key::new(
+        "flags.*.shadow.sample",
+        Percent,
+        Default("\"100%\""),
+        "The share of updates that are shadowed.",
+    ),
     Key::new(
         "flags.*.shadow.noise",
         Percent,
@@ -125,7 +149,12 @@ pub(super) static KEYS: &[Key] = &[
         Optional("\"http://127.0.0.1:5002\""),
         "Where the candidate listens; left out, it is the other path's app.",
     ),
-    Key::new("flags.*.shadow.timeout", TIMEOUT, Default("\"5s\""), "The longest that a shadow may wait and run."),
+    Key::new(
+        "flags.*.shadow.timeout",
+        TIMEOUT,
+        Default("\"5s\""),
+        "The longest that a shadow may wait and run.",
+    ),
     Key::new(
         "flags.*.shadow.max_inflight",
         Integer { min: 1, max: MAX_SHADOWS },
@@ -215,10 +244,62 @@ pub(super) static KEYS: &[Key] = &[
         "Where in the call the new value stands: `path:NAME`, `query:NAME`, `header:NAME` or `body:/POINTER`.",
     ),
     Key::new(
-        "flags.*.routes[].atomic",
-        Table,
-        Optional("{ document = \"journey:{journeyId}\", pointer = \"/Status\", value = \"body:/status\" }"),
-        "The edit that the strategy `atomic` makes.",
-    )
-    .support(Refused(NO_ATOMIC)),
+        "flags.*.routes[].atomic.document",
+        Entity,
+        Required("\"journey:{journeyId}\""),
+        "The key of the JSON document in the store that the route's updates edit: a string, as `SET` writes it. Its \
+         placeholders are the path's or the entity's; in a cluster it is the same text as `entity`.",
+    ),
+    Key::new(
+        "flags.*.routes[].atomic.pointer",
+        Pointer,
+        Optional("\"/Segments/[SegmentId={segmentId}]/Status\""),
+        "The field that is written, with `value`: a JSON Pointer into the document, as `effect.pointer`. Where one call \
+         writes several, `edits` names them.",
+    ),
+    Key::new(
+        "flags.*.routes[].atomic.value",
+        Source,
+        Optional("\"body:/status\""),
+        "Where in the call the new value stands: `body:/POINTER` is taken as it is written; what comes from `path:NAME`, \
+         `query:NAME` or `header:NAME` becomes what the field is, a string, a number or a boolean.",
+    ),
+    Key::new(
+        "flags.*.routes[].atomic.edits[].pointer",
+        Pointer,
+        Required("\"/Status\""),
+        "One of several fields that are written, all or none; at most 8.",
+    ),
+    Key::new(
+        "flags.*.routes[].atomic.edits[].value",
+        Source,
+        Required("\"body:/status\""),
+        "Where its new value stands.",
+    ),
+    Key::new(
+        "flags.*.routes[].atomic.answer",
+        Answer,
+        Optional("'{\"status\":\"{value}\"}'"),
+        "What the caller is answered, `{}` if left out: JSON in which `{placeholder}` inside a string stands for what the path or the entity \
+         has, and a string that is `{value}` alone for the new value, as JSON (`{value.2}`: of the second edit).",
+    ),
+    Key::new(
+        "flags.*.routes[].atomic.status",
+        Integer { min: 200, max: 299 },
+        Optional("202"),
+        "Its status code, 200 if left out.",
+    ),
+    Key::new(
+        "flags.*.routes[].atomic.missing",
+        Answer,
+        Optional("'{\"error\":\"no such journey\"}'"),
+        "What the caller is answered where there is no such document, or no such element in it; \
+         `{\"error\":\"not found\"}` if left out.",
+    ),
+    Key::new(
+        "flags.*.routes[].atomic.missing_status",
+        Integer { min: 400, max: 499 },
+        Optional("410"),
+        "Its status code, 404 if left out.",
+    ),
 ];

@@ -9,7 +9,8 @@ use super::{flag_table, table};
 
 /// Tables that may be left out as a whole, which has a meaning of its own. What stands in them is required, or has its
 /// default, where they are written.
-const OPTIONAL_TABLES: [&str; 3] = ["admin.tls", "flags.*.verify", "flags.*.routes[].effect"];
+const OPTIONAL_TABLES: [&str; 4] =
+    ["admin.tls", "flags.*.verify", "flags.*.routes[].effect", "flags.*.routes[].atomic"];
 
 /// One key: its place, what may stand there, its default and what it is for.
 #[derive(Debug)]
@@ -22,8 +23,6 @@ pub(super) struct Key {
     pub(super) presence: Presence,
     /// One sentence for the reference page.
     pub(super) doc: &'static str,
-    /// Whether this version does what it says.
-    pub(super) support: Support,
 }
 
 /// What may stand at a key.
@@ -73,8 +72,8 @@ pub(super) enum Kind {
     Patterns,
     /// Names of headers.
     HeaderNames,
-    /// A table that this version doesn't look into.
-    Table,
+    /// The template of an answer, in JSON.
+    Answer,
 }
 
 /// Whether a key must be written; the text is TOML.
@@ -86,15 +85,6 @@ pub(super) enum Presence {
     Required(&'static str),
     /// It may be left out, which has a meaning of its own; this is an example.
     Optional(&'static str),
-}
-
-/// Whether this version does what a key says.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Support {
-    /// It does.
-    Full,
-    /// Ignoring it would be wrong: refused with a remedy.
-    Refused(&'static str),
 }
 
 /// What a place in the tree holds.
@@ -115,11 +105,7 @@ impl Key {
         presence: Presence,
         doc: &'static str,
     ) -> Self {
-        Self { place, kind, presence, doc, support: Support::Full }
-    }
-
-    pub(super) const fn support(self, support: Support) -> Self {
-        Self { support, ..self }
+        Self { place, kind, presence, doc }
     }
 
     /// The place of the table that it stands in, and its own name.
@@ -155,7 +141,7 @@ impl Kind {
             Self::Methods => "a list of methods, such as [\"PUT\"]",
             Self::Patterns => "a list of places, such as [\"/segments/*/updatedAt\"]",
             Self::HeaderNames => "a list of headers, such as [\"content-type\"]",
-            Self::Table => "a table",
+            Self::Answer => "JSON in quotes, such as '{\"status\":\"{value}\"}'",
             _ => "text in quotes",
         }
     }

@@ -158,7 +158,7 @@ fn prune(
             }
         }
         (Node::Tables, _) => return wrong("an array of tables"),
-        (Node::Leaf(key), ValueKind::Table(_)) if !matches!(key.kind, keys::Kind::Table) => {
+        (Node::Leaf(key), ValueKind::Table(_)) => {
             return wrong(key.kind.expects());
         }
         (Node::Leaf(_), _) => {}

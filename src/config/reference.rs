@@ -1,6 +1,6 @@
 //! `docs/configuration.md`, made from the table of keys.
 
-use super::keys::{self, Key, Kind, Presence, Support};
+use super::keys::{self, Key, Kind, Presence};
 use super::lists::{MAX_HEADERS, MAX_PATTERNS};
 use super::otel_table::VARIABLES;
 use super::size;
@@ -84,11 +84,7 @@ fn row(key: &Key, name: &str) -> String {
         Presence::Required(example) => format!("required, such as `{example}`"),
         Presence::Optional(example) => format!("none; such as `{example}`"),
     };
-    let support = match key.support {
-        Support::Full => "",
-        Support::Refused(_) => " *Refused by this version.*",
-    };
-    format!("| `{name}` | {} | {default} | {}{support} |\n", kind(&key.kind), key.doc)
+    format!("| `{name}` | {} | {default} | {} |\n", kind(&key.kind), key.doc)
 }
 
 fn kind(kind: &Kind) -> String {
@@ -128,7 +124,7 @@ fn kind(kind: &Kind) -> String {
             )
         }
         Kind::HeaderNames => format!("list of headers' names, at most {MAX_HEADERS}"),
-        Kind::Table => "table".to_owned(),
+        Kind::Answer => "JSON template".to_owned(),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::addresses;
 use super::check::{self, Findings};
 use super::conflict::Conflict;
-use super::error::{Fault, Origin};
+use super::error::Origin;
 use super::keys;
 use super::tree::Branch;
 use super::values;
@@ -11,15 +11,13 @@ use super::warning::Notice;
 use crate::domain::flag::Strategy;
 use crate::domain::percent::Percent;
 
-const NO_PLAN: &str = "it comes with the strategy \"atomic\"; use \"dry_run\" or \"isolated\"";
-
 /// Checks all of it, for one flag.
 pub(super) fn check(root: &Branch<'_>, flag: &Branch<'_>, findings: &mut Findings) {
     let shadow = flag.at("shadow");
     let mode = shadow.at("mode");
     match check::text(&mode) {
         Some("off") => off(&shadow, "flags.*.shadow", findings),
-        Some("plan") => findings.refuse(&mode, Fault::Unsupported { remedy: NO_PLAN }),
+        Some("plan") => plan(root, flag, &shadow, findings),
         Some("dry_run") => dry_run(flag, &shadow, findings),
         Some("isolated") => isolated(root, flag, &shadow, findings),
         _ => {}
@@ -51,6 +49,27 @@ fn dry_run(flag: &Branch<'_>, shadow: &Branch<'_>, findings: &mut Findings) {
     let no_url = shadow.at("url").value().is_none() && !findings.covers(shadow.at("url").path());
     if serializes && no_url && !noise_only {
         findings.refuse(&shadow.at("mode"), Conflict::NoOtherApp);
+    }
+}
+
+/// What is planned has to be declared, and the documents to be at hand.
+fn plan(root: &Branch<'_>, flag: &Branch<'_>, shadow: &Branch<'_>, findings: &mut Findings) {
+    let mode = shadow.at("mode");
+    if root.at("store.url").value().is_none() && !findings.covers("store.url") {
+        findings.refuse(&mode, Conflict::NoDocuments);
+    }
+    let declared = |route: &Branch<'_>| {
+        route.at("atomic").value().is_some() || findings.covers(route.at("atomic").path())
+    };
+    if !flag.at("routes").elements().iter().any(declared) {
+        findings.refuse(&mode, Conflict::NoEdit);
+    }
+    for name in ["noise", "url"] {
+        let at = shadow.at(name);
+        let is_default = shadow.peek("noise", values::percent) == Some(Percent::ZERO);
+        if at.value().is_some() && !(name == "noise" && is_default) {
+            findings.warn(&at, Notice::UnusedInPlan);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Value, ValueKind};
@@ -52,7 +53,7 @@ pub(super) fn check(value: &Value, kind: &Kind) -> Result<(), Fault> {
         Kind::Pointer => parsed::<crate::domain::effects::EffectPointer>(value).map(drop),
         Kind::Patterns => lists::patterns(value).map(drop),
         Kind::HeaderNames => lists::header_names(value).map(drop),
-        Kind::Table => Ok(()),
+        Kind::Answer => answer(value),
     }
 }
 
@@ -106,6 +107,20 @@ where
     Fault: From<T::Err>,
 {
     Ok(text(value, &Kind::Path)?.parse::<T>()?)
+}
+
+/// The template of an answer; what its placeholders are is known elsewhere.
+fn answer(value: &Value) -> Result<(), Fault> {
+    let text = text(value, &Kind::Answer)?;
+    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(Fault::NotJson { source: Arc::new(source) }),
+    }
+}
+
+/// The text of an answer's template.
+pub(super) fn json_text(value: &Value) -> Result<String, Fault> {
+    text(value, &Kind::Answer).map(str::to_owned)
 }
 
 /// `true` or `false`.

@@ -123,4 +123,12 @@ pub enum Notice {
     /// A setting of what is off.
     #[error("has no effect while shadow.mode is \"off\"")]
     ShadowIsOff,
+    /// An edit that nobody makes.
+    #[error(
+        "has no effect without fixed = {{ strategy = \"atomic\" }} or shadow = {{ mode = \"plan\" }}"
+    )]
+    UnusedEdit,
+    /// A setting of another mode.
+    #[error("has no effect under shadow.mode \"plan\", which sends nothing")]
+    UnusedInPlan,
 }

@@ -32,6 +32,8 @@ const LEGACY_TIMEOUT: Duration = Duration::from_secs(5);
 const SETTLE_AFTER_TIMEOUT: Duration = Duration::from_secs(3);
 /// For an entity's lease.
 const LEASE_WAIT: Duration = Duration::from_secs(5);
+/// The largest document that would be edited; none is, as no route of the demo declares an edit.
+const MAX_DOCUMENT: usize = 256 * 1024;
 /// A pause of the store that a call sits out, rather than going on without a lease.
 const STORE_PATIENCE: Duration = Duration::from_secs(2);
 /// Any free port.
@@ -140,6 +142,7 @@ fn config(legacy: SocketAddr, shared: Option<&RedisConfig>) -> Result<Config, Fl
                 pointer: effect.parse()?,
                 value: Source::Body("/status".to_owned()),
             }),
+            atomic: None,
         })
     };
     let flag = FlagConfig {
@@ -150,6 +153,7 @@ fn config(legacy: SocketAddr, shared: Option<&RedisConfig>) -> Result<Config, Fl
         store_patience: STORE_PATIENCE,
         lease: LeaseConfig { wait: LEASE_WAIT, max_waiters: 1000 },
         fixed: FixedConfig::Serialize,
+        max_document: MAX_DOCUMENT,
         routes: vec![
             route(
                 "segment-status",

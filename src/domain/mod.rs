@@ -3,7 +3,7 @@
 //! Nothing here does I/O, reads a clock, draws a random number, spawns a task or emits telemetry: `now`, seeds and
 //! snapshots are arguments. The lists in `.clippy.toml` hold that fence, and `tests/tidy` the direction of imports.
 //!
-//! Read in this order: [`percent`], [`bucket`], [`entity`], [`route`], [`source`], [`flag`], [`decision`], [`recovery`];
+//! Read in this order: [`percent`], [`bucket`], [`entity`], [`route`], [`source`], [`flag`], [`decision`], [`recovery`], [`retry`];
 //! then how divergence is seen: [`effects`], [`compare`], [`divergence`], [`timeline`], [`trace`];
 //! and how a document is changed by its bytes: [`edit`].
 
@@ -25,6 +25,7 @@ pub mod flag;
 pub mod hidden;
 pub mod percent;
 pub mod recovery;
+pub mod retry;
 pub mod route;
 pub mod source;
 pub mod timeline;

@@ -80,12 +80,22 @@ impl Keys {
 
     /// What the keys of an entity's lease begin with: `holder`, `queue` and `fence` follow.
     pub(crate) fn lease(&self, entity: &str) -> String {
-        // An empty tag would be no tag: the keys would lie in different slots.
-        let tag = if entity.starts_with('}') { "~" } else { "" };
-        format!("{}:lease:{{{tag}{entity}}}:", self.prefix)
+        format!("{}:lease:{}:", self.prefix, tag(entity))
+    }
+
+    /// String: an update of the entity was made; in the slot of its lease.
+    pub(crate) fn receipt(&self, entity: &str, update: &str) -> String {
+        format!("{}:receipt:{}:{update}", self.prefix, tag(entity))
     }
 
     fn control(&self, name: &str) -> String {
         format!("{{{}}}:{name}", self.prefix)
     }
+}
+
+/// What puts keys of one entity into one slot of a cluster.
+fn tag(entity: &str) -> String {
+    // An empty tag would be no tag: the keys would lie in different slots.
+    let first = if entity.starts_with('}') { "~" } else { "" };
+    format!("{{{first}{entity}}}")
 }

@@ -230,6 +230,11 @@ impl Lease {
         self.held.as_ref().is_some_and(|held| held.covers_a_call())
     }
 
+    /// Who its store knows to hold it; `None` where no store does.
+    pub(crate) fn owner(&self) -> Option<&str> {
+        self.held.as_ref()?.owner()
+    }
+
     /// Hands the entity to the next waiter at once: the call's outcome is known.
     pub fn release(mut self) {
         if let Some(held) = self.held.take() {
@@ -274,4 +279,6 @@ trait Held: Send + Sync {
     fn end(self: Box<Self>, end: End);
     fn reach(&self) -> Reach;
     fn covers_a_call(&self) -> bool;
+    /// As the store knows it.
+    fn owner(&self) -> Option<&str>;
 }

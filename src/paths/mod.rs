@@ -2,12 +2,14 @@
 //!
 //! - [`legacy`]: the app as it is, unguarded;
 //! - [`serialize`]: the app as it is, one call at a time per entity;
-//! - [`upstream`]: a fixed version of the app.
+//! - [`upstream`]: a fixed version of the app;
+//! - [`atomic`]: no app, but a declared edit of the document in the store.
 //!
 //! Beside them, [`mirror`] runs the path that does not serve, to see whether it would have given the same.
 //!
-//! All of them send through [`update`], which sees to it that a call that was sent runs to its end.
+//! All of them send through [`update`], or as it does: a call that was sent runs to its end.
 
+mod atomic;
 mod legacy;
 pub(crate) mod mirror;
 mod serialize;
@@ -19,6 +21,7 @@ use std::rc::Rc;
 
 use http::Request;
 
+use self::update::Update;
 use crate::config::FixedConfig;
 use crate::domain::decision::Decision;
 use crate::domain::flag::{Path, Protection};
@@ -28,6 +31,7 @@ use crate::proxy::body::RequestBody;
 use crate::proxy::call::Told;
 use crate::proxy::error::ProxyError;
 use crate::proxy::forward::Answered;
+use crate::proxy::pool::Pool;
 use crate::proxy::worker::{RouteOf, Worker};
 use crate::shadow::notebook::Watched;
 use crate::telemetry::trace::ServerSpan;
@@ -50,6 +54,14 @@ pub(crate) struct Plan<'s> {
     pub(crate) span: Option<Rc<ServerSpan>>,
 }
 
+/// Where an update goes that a strategy has looked at.
+enum Routed<'w> {
+    /// It has been answered.
+    Answered(Answered),
+    /// To an app.
+    To(&'w Rc<Pool>, Update),
+}
+
 /// Serves an update on the path that was decided, or says on `told` how it came otherwise.
 pub(crate) async fn serve(
     worker: &Rc<Worker>,
@@ -57,16 +69,22 @@ pub(crate) async fn serve(
     mut request: Box<Request<RequestBody>>,
     told: &mut Told,
 ) -> Result<Answered, ProxyError> {
-    let (pool, update) = match (plan.decision.path, &plan.route.flag.fixed, &plan.entity) {
-        (Path::Legacy, _, _) | (Path::Fixed, _, None) => legacy::route(worker, plan),
-        (Path::Fixed, FixedConfig::Upstream { .. }, Some(_)) => upstream::route(worker, plan),
+    let routed = match (plan.decision.path, &plan.route.flag.fixed, &plan.entity) {
+        (Path::Legacy, _, _) | (Path::Fixed, _, None) => Ok(legacy::route(worker, plan)),
+        (Path::Fixed, FixedConfig::Upstream { .. }, Some(_)) => Ok(upstream::route(worker, plan)),
         (Path::Fixed, FixedConfig::Serialize, Some(entity)) => {
-            let routed = serialize::route(worker, plan, entity, &mut request).await;
-            let lost = matches!(routed, Err(ProxyError::Busy(LeaseError::StoreLost)));
-            told.without_store |= lost;
-            routed?
+            serialize::route(worker, plan, entity, &mut request).await
+        }
+        (Path::Fixed, FixedConfig::Atomic { .. }, Some(entity)) => {
+            match atomic::serve(worker, plan, entity, &mut request, told).await {
+                Ok(Routed::Answered(answered)) => return Ok(answered),
+                Ok(Routed::To(pool, update)) => Ok((pool, update)),
+                Err(error) => Err(error),
+            }
         }
     };
+    told.without_store |= matches!(routed, Err(ProxyError::Busy(LeaseError::StoreLost)));
+    let (pool, update) = routed?;
     told.path = Some(update.path());
     told.window = update.window();
     let (result, exposed) = update::send(worker, pool, request, update).await;
@@ -80,6 +98,9 @@ fn protection(plan: &Plan<'_>) -> Protection {
         (Path::Legacy, _) => Protection::None,
         // Its lease tells: see `Update::protection`.
         (Path::Fixed, FixedConfig::Serialize) => Protection::None,
-        (Path::Fixed, FixedConfig::Upstream { .. }) => Protection::Protected,
+        // With a lease, that tells: the call went to the app.
+        (Path::Fixed, FixedConfig::Upstream { .. } | FixedConfig::Atomic { .. }) => {
+            Protection::Protected
+        }
     }
 }

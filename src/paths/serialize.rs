@@ -25,13 +25,33 @@ pub(super) async fn route<'w>(
     entity: &str,
     request: &mut Request<RequestBody>,
 ) -> Result<(&'w Rc<Pool>, Update), ProxyError> {
-    // A client that trickles its body must not hold the entity meanwhile. A larger body than can be held streams.
-    if request.body_mut().hold(worker.shared.config.proxy.max_body, &worker.memory).await? {
+    hold_body(worker, request).await?;
+    let lease = acquire(worker, plan, entity).await?;
+    Ok(under(worker, Update::unguarded(worker, plan), lease, request))
+}
+
+/// Holds the body; false for one that is larger than can be held, and streams.
+pub(super) async fn hold_body(
+    worker: &Worker,
+    request: &mut Request<RequestBody>,
+) -> Result<bool, ProxyError> {
+    // A client that trickles its body must not hold the entity meanwhile.
+    let held = request.body_mut().hold(worker.shared.config.proxy.max_body, &worker.memory).await?;
+    if held {
         // It is here: the app's word is not waited for any more, least of all with the entity in hand.
         request.body_mut().wait_no_longer();
         request.headers_mut().remove(EXPECT);
     }
-    let lease = acquire(worker, plan, entity).await?;
+    Ok(held)
+}
+
+/// Where an update goes that has its entity's lease.
+pub(super) fn under<'w>(
+    worker: &'w Worker,
+    update: Update,
+    lease: Lease,
+    request: &mut Request<RequestBody>,
+) -> (&'w Rc<Pool>, Update) {
     let headers = request.headers_mut();
     if matches!(lease.reach(), Reach::Exposed(_)) {
         // Its number would say nothing to other sidecars.
@@ -39,10 +59,15 @@ pub(super) async fn route<'w>(
     } else {
         headers.insert(INTERLOCK_FENCING_TOKEN, HeaderValue::from(lease.token().get()));
     }
-    Ok((&worker.legacy, Update::guarded(worker, plan, lease)))
+    (&worker.legacy, update.under(lease))
 }
 
-async fn acquire(worker: &Worker, plan: &Plan<'_>, entity: &str) -> Result<Lease, LeaseError> {
+/// Waits for the entity's lease.
+pub(super) async fn acquire(
+    worker: &Worker,
+    plan: &Plan<'_>,
+    entity: &str,
+) -> Result<Lease, LeaseError> {
     let flag = plan.route.flag_index;
     let telemetry = &worker.shared.telemetry;
     let (spec, legacy) = (plan.route.flag, &worker.shared.config.legacy);

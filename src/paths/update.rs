@@ -85,21 +85,33 @@ impl Update {
         self.crowd.as_ref().map(CrowdGuard::window)
     }
 
-    pub(super) fn guarded(worker: &Worker, plan: &Plan<'_>, lease: Lease) -> Self {
-        let mut update = Self::unguarded(worker, plan);
-        update.waited = lease.waited();
+    /// The same update, sent under its entity's lease.
+    pub(super) fn under(mut self, lease: Lease) -> Self {
+        self.waited += lease.waited();
         if matches!(lease.reach(), Reach::Exposed(_)) {
-            update.path = Path::Legacy;
-            if let Some(watched) = &mut update.watched {
+            self.path = Path::Legacy;
+            if let Some(watched) = &mut self.watched {
                 watched.path = Path::Legacy;
             }
         }
-        update.lease = Some((lease, clock::now()));
-        update
+        self.lease = Some((lease, clock::now()));
+        self
+    }
+
+    /// Whether it is under way; dropped while it is, its outcome is unknown.
+    pub(super) fn set_sent(&mut self, sent: bool) {
+        self.sent = sent;
+    }
+
+    /// [`Self::settle`], unless it is settled.
+    pub(super) fn settle_once(&mut self, outcome: Outcome) {
+        if !self.settled {
+            self.settle(outcome);
+        }
     }
 
     /// Tells how it ended and ends its lease; whether it was exposed.
-    fn settle(&mut self, outcome: Outcome) -> bool {
+    pub(super) fn settle(&mut self, outcome: Outcome) -> bool {
         self.settled = true;
         if let Some(noted) = self.noted.take() {
             noted.end(match outcome {
@@ -158,6 +170,7 @@ fn outcome_of(answer: &Answer) -> Outcome {
     let status = match answer {
         Answer::Response(response) => response.status(),
         Answer::Upgrade(head, ..) => head.status(),
+        Answer::Made(response) => response.status(),
     };
     if leaves_outcome_open(status) {
         Outcome::Unknown
@@ -235,9 +248,7 @@ pub(super) async fn send(
             let exposed = update.settle_by(&result);
             Sent::Ended(result, exposed)
         };
-        let (worker, call) = (Rc::clone(worker), Some(Box::pin(call) as _));
-        let call = OutlivesClient { worker, flag, trace, call };
-        match call.await {
+        match OutlivesClient::new(worker, (flag, trace), call).await {
             Sent::Ended(result, exposed) => return (result.map_err(ProxyError::from), exposed),
             Sent::Again(unsent, again) => (request, update) = (unsent, again),
         }
@@ -245,24 +256,35 @@ pub(super) async fn send(
 }
 
 /// Tells the detector that it is about to be sent.
-fn note(worker: &Worker, update: &mut Update) {
+pub(super) fn note(worker: &Worker, update: &mut Update) {
     if let (Some(notebook), Some(watched)) = (&worker.shared.notebook, update.watched.take()) {
         update.noted = notebook.note(watched, worker.shared.config.legacy.settle_after_timeout);
     }
 }
 
 /// A call that goes on as a task of its own when nobody waits for it any more.
-struct OutlivesClient {
+pub(super) struct OutlivesClient<T: 'static> {
     worker: Rc<Worker>,
     flag: FlagIndex,
     trace: TraceContext,
-    call: Option<Pin<Box<dyn Future<Output = Sent>>>>,
+    call: Option<Pin<Box<dyn Future<Output = T>>>>,
 }
 
-impl Future for OutlivesClient {
-    type Output = Sent;
+impl<T> OutlivesClient<T> {
+    /// An update's call that is about to be sent.
+    pub(super) fn new(
+        worker: &Rc<Worker>,
+        (flag, trace): (FlagIndex, TraceContext),
+        call: impl Future<Output = T> + 'static,
+    ) -> Self {
+        Self { worker: Rc::clone(worker), flag, trace, call: Some(Box::pin(call)) }
+    }
+}
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Sent> {
+impl<T> Future for OutlivesClient<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let Some(call) = &mut self.call else {
             return Poll::Pending;
         };
@@ -274,7 +296,7 @@ impl Future for OutlivesClient {
     }
 }
 
-impl Drop for OutlivesClient {
+impl<T> Drop for OutlivesClient<T> {
     fn drop(&mut self) {
         let Some(call) = self.call.take() else { return };
         if self.worker.stopped.get() {

@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::body::ResponseBody;
 use crate::lease::LeaseError;
-use crate::telemetry::labels::{ClientError, UpstreamError};
+use crate::telemetry::labels::{ClientError, EditRefusal, LabelValue, UpstreamError};
 
 /// Says on an answer that the call was sent and nobody knows whether it took effect.
 pub(crate) const OUTCOME: HeaderName = HeaderName::from_static("interlock-outcome");
@@ -40,6 +40,14 @@ pub(crate) enum ProxyError {
     /// The entity's lease was not to be had: nothing was sent.
     #[error("{0}")]
     Busy(#[from] LeaseError),
+    /// The declared edit can't be made safely, and the flag says to refuse then: nothing was written.
+    #[error(
+        "the edit that the route declares can't be made safely: {}; nothing was written", .0.word()
+    )]
+    EditRefused(EditRefusal),
+    /// The edit was sent to the store, and whether it was made could not be found out.
+    #[error("the store did not tell within {within:?} whether the edit was made")]
+    EditUnknown { within: Duration },
 }
 
 /// Why a client's message is refused.
@@ -94,7 +102,8 @@ impl ProxyError {
     pub(crate) fn into_response(self, method: &Method) -> Response<ResponseBody> {
         let detail = self.to_string();
         let (status, closes) = self.status();
-        let sent = matches!(self, Self::Unanswered(_) | Self::BrokenOff(_));
+        let sent =
+            matches!(self, Self::Unanswered(_) | Self::BrokenOff(_) | Self::EditUnknown { .. });
         let unknown = sent && !method.is_safe();
         let retry = if unknown { "unknown" } else { "safe" };
         let mut response = problem(status, &detail, retry);
@@ -119,7 +128,10 @@ impl ProxyError {
         match self {
             Self::Refused(refusal) | Self::BrokenOff(refusal) => (refusal.status(), true),
             Self::Unreachable(_) | Self::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, false),
-            Self::Unanswered(Unanswered::Timeout { .. }) => (StatusCode::GATEWAY_TIMEOUT, false),
+            Self::EditRefused(_) => (StatusCode::UNPROCESSABLE_ENTITY, false),
+            Self::Unanswered(Unanswered::Timeout { .. }) | Self::EditUnknown { .. } => {
+                (StatusCode::GATEWAY_TIMEOUT, false)
+            }
             Self::Unanswered(_) => (StatusCode::BAD_GATEWAY, false),
         }
     }

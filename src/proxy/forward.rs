@@ -24,6 +24,8 @@ use crate::telemetry::labels::UpstreamError;
 pub(crate) enum Answer {
     /// An answer, its body to come.
     Response(Response<Box<Relay>>),
+    /// One that was made here, no app being asked.
+    Made(Response<Bytes>),
     /// It changes the protocol: the answer's head, the connection, and bytes that came after the head.
     Upgrade(Response<()>, TcpStream, Bytes),
 }

@@ -293,6 +293,15 @@ fn answer(
             parts.version = Version::HTTP_11;
             Ok(Response::from_parts(parts, ResponseBody::relayed(relay, tap)))
         }
+        Answer::Made(response) => {
+            let (parts, body) = response.into_parts();
+            if let Some(mirrored) = mirrored {
+                let mut tap = mirrored.watch(told, parts.status, &parts.headers);
+                tap.pass(&body);
+                tap.end();
+            }
+            Ok(Response::from_parts(parts, ResponseBody::full(body)))
+        }
         Answer::Upgrade(head, tcp, first) => {
             // One that nobody asked for was refused by `exchange`; without the client's half there is none to make either.
             let switch = switch.ok_or(Unanswered::Protocol { source: None })?;

@@ -17,7 +17,7 @@ pub(crate) mod body;
 pub(crate) mod call;
 pub(crate) mod candidate;
 pub(crate) mod error;
-mod facts;
+pub(crate) mod facts;
 pub(crate) mod forward;
 mod handler;
 pub(crate) mod headers;

@@ -71,6 +71,7 @@ async fn sweep(worker: Rc<Worker>) {
         worker.sweep();
         if leases_swept.elapsed() >= SWEEP_EVERY {
             worker.shared.leases.sweep();
+            worker.shared.edit_turns.sweep();
             leases_swept = clock::now();
         }
     }

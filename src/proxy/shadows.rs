@@ -78,7 +78,7 @@ impl Shadows {
                 pool(Path::Fixed, url.clone())
             }
             // There is no other app: the configuration allows that only where each shadow is for noise.
-            (None, FixedConfig::Serialize) => Rc::clone(&same),
+            (None, FixedConfig::Serialize | FixedConfig::Atomic { .. }) => Rc::clone(&same),
         };
         Some(Self {
             flag: FlagIndex(u16::try_from(place).ok()?),

@@ -130,6 +130,7 @@ fn begin_attempt(
 pub(super) fn sent(span: &mut ActiveSpan, result: &Result<Answer, ExchangeError>) {
     match result {
         Ok(Answer::Response(response)) => span.answered(response.status()),
+        Ok(Answer::Made(response)) => span.answered(response.status()),
         Ok(Answer::Upgrade(head, ..)) => span.answered(head.status()),
         Err(ExchangeError::Unsent(_)) => span.fail(UNSENT),
         Err(ExchangeError::Failed(ForwardError::Connect(_))) => span.fail(UNCONNECTED),

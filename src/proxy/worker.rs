@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::sync::Notify;
@@ -15,12 +16,15 @@ use super::pool::Pool;
 use super::reads::Reader;
 use super::shadows::Shadows;
 use super::watch::{Limits, Watches};
+use crate::clock::{self, Instant};
 use crate::config::{Config, FixedConfig, FlagConfig, RouteConfig};
+use crate::documents::Documents;
 use crate::domain::decision::Freshness;
 use crate::domain::flag::{FlagState, Path};
+use crate::domain::retry::RetryBudget;
 use crate::domain::route::{RouteSpec, Router};
 use crate::domain::source::Source;
-use crate::lease::SidecarLeases;
+use crate::lease::{LocalLeases, SidecarLeases};
 use crate::shadow::notebook::Notebook;
 use crate::shadow::{Crowd, CrowdGuard, CrowdTable, Judge};
 use crate::store::{FlagStore, SnapshotReader};
@@ -39,6 +43,10 @@ pub(crate) struct Shared {
     pub(crate) flag_names: Vec<HeaderValue>,
     pub(crate) store: FlagStore,
     pub(crate) leases: SidecarLeases,
+    /// The documents in the store, where there is one.
+    pub(crate) documents: Option<Documents>,
+    /// Whose edit of a field is next, in this process.
+    pub(crate) edit_turns: LocalLeases,
     /// Where shadows are judged; there where a flag has any.
     pub(crate) judge: Option<Judge>,
     crowd: Arc<CrowdTable>,
@@ -55,7 +63,7 @@ impl Shared {
     pub(crate) fn new(
         config: Config,
         store: FlagStore,
-        leases: SidecarLeases,
+        (leases, documents): (SidecarLeases, Option<Documents>),
         judge: Option<Judge>,
         telemetry: Telemetry,
         notebook: Option<Notebook>,
@@ -78,6 +86,8 @@ impl Shared {
             flag_names: flag_names.collect(),
             store,
             leases,
+            documents,
+            edit_turns: LocalLeases::new(),
             judge,
             crowd: CrowdTable::new(),
             telemetry,
@@ -140,6 +150,9 @@ pub(crate) struct Worker {
     /// Which updates overlap.
     crowd: Crowd,
     flags: RefCell<SnapshotReader>,
+    /// What is left for tries that are made again.
+    pub(crate) retries: RefCell<RetryBudget>,
+    started: Instant,
     pub(crate) memory: Rc<BodyMemory>,
     pub(crate) watches: RefCell<Watches>,
     pub(crate) draining: Cell<bool>,
@@ -168,7 +181,7 @@ impl Worker {
         };
         let fixed = config.flags.iter().map(|flag| match &flag.fixed {
             FixedConfig::Upstream { url } => Some(pool(Path::Fixed, url)),
-            FixedConfig::Serialize => None,
+            FixedConfig::Serialize | FixedConfig::Atomic { .. } => None,
         });
         let crowd = Crowd::new(&shared.crowd);
         Rc::new(Self {
@@ -182,6 +195,8 @@ impl Worker {
             shadows: Shadows::of_all(&shared, &crowd),
             crowd,
             flags: RefCell::new(shared.store.reader()),
+            retries: RefCell::new(RetryBudget::new(Duration::ZERO)),
+            started: clock::now(),
             memory: BodyMemory::new(proxy.max_body.max(HELD_BODIES / proxy.workers.max(1))),
             watches: RefCell::new(Watches::new(Limits::of(proxy))),
             draining: Cell::new(false),
@@ -195,6 +210,11 @@ impl Worker {
     /// The connections to a flag's fixed app, where its strategy has one.
     pub(crate) fn fixed(&self, flag: usize) -> Option<&Rc<Pool>> {
         self.fixed.get(flag)?.as_ref()
+    }
+
+    /// Whether one more try may be made; it is taken from the budget then.
+    pub(crate) fn may_retry(&self) -> bool {
+        self.retries.borrow_mut().spend(clock::now().saturating_duration_since(self.started))
     }
 
     /// What the shadows of a flag have, where it has any.

@@ -47,6 +47,7 @@ pub(super) struct Pool {
 struct Node {
     control: Rc<Link>,
     lease: Rc<Link>,
+    documents: Rc<Link>,
     /// Their supervisors; they end with it.
     _tasks: JoinSet<()>,
 }
@@ -96,7 +97,7 @@ impl Pool {
             tasks.spawn_local(supervise(Rc::clone(self), Rc::clone(&link)));
             link
         };
-        Node { control: link(), lease: link(), _tasks: tasks }
+        Node { control: link(), lease: link(), documents: link(), _tasks: tasks }
     }
 
     /// Ends all tasks. They hold the pool, so that it can't end by itself.
@@ -202,6 +203,7 @@ impl Pool {
         Some(Rc::clone(match lane {
             Lane::Control => &node.control,
             Lane::Lease => &node.lease,
+            Lane::Documents => &node.documents,
         }))
     }
 
@@ -235,6 +237,7 @@ impl Pool {
         let mut servers = Vec::new();
         for node in self.nodes.borrow().values() {
             node.control.serving()?;
+            node.documents.serving()?;
             servers.push(node.lease.serving()?.server);
         }
         servers.sort_unstable();
@@ -255,20 +258,18 @@ impl Pool {
         format!("connected to {}", addresses.join(", "))
     }
 
-    /// Where a node's two connections lead to different servers, one was made before a failover and one after it: the
-    /// older one has to be made again.
+    /// Where a node's connections lead to different servers, some were made before a failover and some after it: the older
+    /// ones have to be made again.
     fn part_from_the_older(&self) {
         for node in self.nodes.borrow().values() {
-            let (Some(control), Some(lease)) = (node.control.serving(), node.lease.serving())
-            else {
+            let links = [&node.control, &node.lease, &node.documents];
+            let serving = || links.iter().filter_map(|link| Some((link, link.serving()?)));
+            let Some((_, newest)) = serving().max_by_key(|(_, serving)| serving.generation) else {
                 continue;
             };
-            if control.server == lease.server {
-                continue;
+            for (link, _) in serving().filter(|(_, serving)| serving.server != newest.server) {
+                link.give_up(Loss::Elsewhere);
             }
-            let older =
-                if control.generation < lease.generation { &node.control } else { &node.lease };
-            older.give_up(Loss::Elsewhere);
         }
     }
 

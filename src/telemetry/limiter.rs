@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::labels::{
-    AdminRefusal, ClientError, Exposure, FlagsError, Inconclusive, LabelValue, LeaseRefusal,
-    SpanDrop, UpstreamError,
+    AdminRefusal, ClientError, EditRefusal, Exposure, FlagsError, Inconclusive, LabelValue,
+    LeaseRefusal, SpanDrop, UpstreamError,
 };
 use crate::domain::divergence::Cause;
 use crate::domain::flag::Path;
@@ -25,6 +25,9 @@ pub(super) enum Fault {
     Spans(SpanDrop),
     Inconclusive(Inconclusive),
     Admin(AdminRefusal),
+    Edit(EditRefusal),
+    EditUnknown,
+    RetriesDenied,
     Store,
     Panic,
 }
@@ -45,6 +48,9 @@ impl Fault {
             Self::Spans(_) => "spans_dropped",
             Self::Inconclusive(_) => "verify_inconclusive",
             Self::Admin(_) => "audit",
+            Self::Edit(_) => "edit_refused",
+            Self::EditUnknown => "edit_unknown",
+            Self::RetriesDenied => "retry_denied",
             Self::Store => "store_fault",
             Self::Panic => "worker_panicked",
         }
@@ -63,7 +69,8 @@ impl Fault {
             Self::Spans(drop) => drop.word(),
             Self::Inconclusive(reason) => reason.word(),
             Self::Admin(refusal) => refusal.word(),
-            Self::Store | Self::Panic => "",
+            Self::Edit(refusal) => refusal.word(),
+            Self::EditUnknown | Self::RetriesDenied | Self::Store | Self::Panic => "",
         }
     }
 
@@ -81,7 +88,8 @@ impl Fault {
             .chain(SpanDrop::VALUES.iter().copied().map(Self::Spans))
             .chain(Inconclusive::VALUES.iter().copied().map(Self::Inconclusive))
             .chain(AdminRefusal::VALUES.iter().copied().map(Self::Admin))
-            .chain([Self::Store, Self::Panic])
+            .chain(EditRefusal::VALUES.iter().copied().map(Self::Edit))
+            .chain([Self::EditUnknown, Self::RetriesDenied, Self::Store, Self::Panic])
             .collect()
     }
 }

@@ -7,9 +7,10 @@ use crate::domain::divergence::{Cause, Verdict};
 use crate::domain::flag::{Path, Protection};
 
 use super::labels::{
-    AdminFile, AdminRefusal, Breaker, ChangeKind, ClientError, CodeClass, DetectorState, Exposure,
-    FlagsError, Inconclusive, LabelValue, LeaseGate, LeaseRefusal, Outcome, ReadResult, Role,
-    ShadowSkip, SpanDrop, StoreOperation, StoreResult, TransitionStep, UpstreamError, words,
+    AdminFile, AdminRefusal, Breaker, ChangeKind, ClientError, CodeClass, DetectorState,
+    EditQueued, EditRefusal, Exposure, FlagsError, Inconclusive, LabelValue, LeaseGate,
+    LeaseRefusal, Outcome, ReadResult, ReceiptFound, RetryReason, Role, ShadowSkip, SpanDrop,
+    StoreOperation, StoreResult, TransitionStep, UpstreamError, words,
 };
 
 /// One family of series.
@@ -171,6 +172,27 @@ catalogue! {
         [FLAG, closed::<Exposure>("reason")],
         "Updates whose guarantee was weaker than their flag promises, by reason.",
         "sum by (flag, reason) (increase(interlock_exposed_updates_total[1h])) > 0";
+    EDITS_REFUSED = "interlock_edits_refused_total", Counter, "updates",
+        [FLAG, closed::<EditRefusal>("reason")],
+        "Updates whose declared edit could not be made safely, by reason; nothing of it was written.",
+        "sum by (flag, reason) (increase(interlock_edits_refused_total[1h])) > 0";
+    EDIT_CONFLICTS = "interlock_edit_conflicts_total", Counter, "tries", [FLAG],
+        "Tries of an edit that found the document changed since it was read, and were made anew.",
+        "sum by (flag) (rate(interlock_edit_conflicts_total[5m])) / sum by (flag) (rate(interlock_updates_total{outcome=\"applied\"}[5m]))";
+    EDITS_QUEUED = "interlock_edits_queued_total", Counter, "updates",
+        [FLAG, closed::<EditQueued>("reason")],
+        "Edits that stood in the queue of their entity's lease, by reason.",
+        "sum by (flag, reason) (rate(interlock_edits_queued_total[5m]))";
+    RECEIPTS_FOUND = "interlock_receipts_found_total", Counter, "updates",
+        [FLAG, closed::<ReceiptFound>("result")],
+        "Edits whose answer was lost and whose outcome a receipt then told.",
+        "sum by (flag, result) (increase(interlock_receipts_found_total[1h]))";
+    RETRIES = "interlock_retries_total", Counter, "tries", [FLAG, closed::<RetryReason>("reason")],
+        "Commands of an update that were sent to the store once more, by reason.",
+        "sum by (flag, reason) (rate(interlock_retries_total[5m]))";
+    RETRIES_DENIED = "interlock_retries_denied_total", Counter, "tries", [FLAG],
+        "Tries that were not made as the budget for them was spent.",
+        "sum by (flag) (increase(interlock_retries_denied_total[10m])) > 0";
     LOST_UPDATES = "interlock_lost_updates_total", Counter, "updates", [FLAG, PATH],
         "Acknowledged updates that a later read showed gone, with no later update to explain it, by the path that they took.",
         "sum by (flag, path) (increase(interlock_lost_updates_total[10m])) > 0";

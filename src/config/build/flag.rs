@@ -2,18 +2,23 @@
 
 use http::Method;
 
-use super::count;
+use super::{bytes, count};
 use crate::config::error::{ConfigProblems, Fault};
 use crate::config::tree::Branch;
 use crate::config::{
-    EffectConfig, FixedConfig, FlagConfig, LeaseConfig, RouteConfig, ShadowConfig, ShadowMode,
-    VerifyConfig, check, lists, values,
+    AnswerConfig, AtomicConfig, Conflict, EffectConfig, FixedConfig, FlagConfig, LeaseConfig,
+    OnRefusal, RouteConfig, ShadowConfig, ShadowMode, VerifyConfig, check, lists, values,
 };
 use crate::domain::compare::{DecimalText, Rules, StatusRule};
+use crate::domain::edit::AnswerTemplate;
 use crate::domain::entity::EntityTemplate;
 use crate::domain::flag::{OnStoreLoss, Strategy};
 use crate::domain::route::PathTemplate;
 use crate::domain::source::Source;
+
+/// What a caller is answered unless something else is declared: the body, and the status code.
+const DONE: (&str, u16) = ("{}", 200);
+const MISSING: (&str, u16) = (r#"{"error":"not found"}"#, 404);
 
 /// Builds it.
 pub(super) fn flag(name: &str, at: &Branch<'_>) -> Result<FlagConfig, ConfigProblems> {
@@ -33,6 +38,7 @@ pub(super) fn flag(name: &str, at: &Branch<'_>) -> Result<FlagConfig, ConfigProb
             max_waiters: count(at, "lease.max_waiters")?,
         },
         fixed: fixed(at)?,
+        max_document: bytes(at, "fixed.max_document")?,
         routes,
         entity,
         verify: verify(&at.at("verify"))?,
@@ -46,6 +52,12 @@ fn fixed(flag: &Branch<'_>) -> Result<FixedConfig, ConfigProblems> {
         Some(text) if text == Strategy::Upstream.as_str() => {
             Ok(FixedConfig::Upstream { url: flag.get("fixed.url", values::upstream)? })
         }
+        Some(text) if text == Strategy::Atomic.as_str() => Ok(FixedConfig::Atomic {
+            refused: match check::text(&flag.at("fixed.refused")) {
+                Some("reject") => OnRefusal::Reject,
+                _ => OnRefusal::Serialize,
+            },
+        }),
         _ => Ok(FixedConfig::Serialize),
     }
 }
@@ -63,19 +75,60 @@ fn route(entity: &EntityTemplate, at: &Branch<'_>) -> Result<RouteConfig, Config
     Ok(RouteConfig {
         name: at.get("name", values::name)?,
         methods,
-        path,
         sources: entity.placeholders().iter().map(source).collect::<Result<_, _>>()?,
         effect: effect(&at.at("effect"))?,
+        atomic: atomic(&at.at("atomic"), entity, &path)?,
+        path,
+    })
+}
+
+/// A table that is not there means that the updates are the app's alone.
+fn atomic(
+    at: &Branch<'_>,
+    entity: &EntityTemplate,
+    path: &PathTemplate,
+) -> Result<Option<AtomicConfig>, ConfigProblems> {
+    if at.value().is_none() {
+        return Ok(None);
+    }
+    let several = at.at("edits").elements();
+    let edits = match several.as_slice() {
+        [] => vec![field(at)?],
+        several => several.iter().map(field).collect::<Result<_, _>>()?,
+    };
+    let known = |name: &str| {
+        let of_entity = entity.placeholders().iter().any(|known| known == name);
+        of_entity || path.placeholders().any(|known| known == name)
+    };
+    let answer = |body: &str, status: &str, edits: usize, default: (&str, u16)| {
+        let text = at.optional(body, values::json_text)?;
+        let template = AnswerTemplate::parse(text.as_deref().unwrap_or(default.0), edits, known);
+        let status = at.optional(status, |value| values::integer(value).and_then(to_u16))?;
+        Ok::<_, ConfigProblems>(AnswerConfig {
+            status: status.unwrap_or(default.1),
+            body: template.map_err(|source| {
+                ConfigProblems::from(at.at(body).problem(Conflict::BadAnswer { source }))
+            })?,
+        })
+    };
+    Ok(Some(AtomicConfig {
+        document: at.get("document", values::parsed)?,
+        answer: answer("answer", "status", edits.len(), DONE)?,
+        missing: answer("missing", "missing_status", 0, MISSING)?,
+        edits,
+    }))
+}
+
+fn field(at: &Branch<'_>) -> Result<EffectConfig, ConfigProblems> {
+    Ok(EffectConfig {
+        pointer: at.get("pointer", values::parsed)?,
+        value: at.get("value", values::parsed)?,
     })
 }
 
 /// A table that is not there means that updates do nothing anybody looks at.
 fn effect(at: &Branch<'_>) -> Result<Option<EffectConfig>, ConfigProblems> {
-    let build = |_| {
-        let pointer = at.get("pointer", values::parsed)?;
-        Ok(EffectConfig { pointer, value: at.get("value", values::parsed)? })
-    };
-    at.value().map(build).transpose()
+    at.value().map(|_| field(at)).transpose()
 }
 
 /// A table that is not there means that nothing is verified.
@@ -96,6 +149,7 @@ fn shadow(at: &Branch<'_>) -> Result<Option<ShadowConfig>, ConfigProblems> {
     let mode = match check::text(&at.at("mode")) {
         Some("dry_run") => ShadowMode::DryRun,
         Some("isolated") => ShadowMode::Isolated,
+        Some("plan") => ShadowMode::Plan,
         _ => return Ok(None),
     };
     Ok(Some(ShadowConfig {
@@ -125,6 +179,11 @@ fn rules(at: &Branch<'_>) -> Result<Rules, ConfigProblems> {
             _ => DecimalText::Exact,
         },
     })
+}
+
+fn to_u16(number: u64) -> Result<u16, Fault> {
+    u16::try_from(number)
+        .map_err(|_| Fault::OutOfRange { min: "0".to_owned(), max: u16::MAX.to_string() })
 }
 
 fn to_u32(number: u64) -> Result<u32, Fault> {

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::shadow::Shadow;
-use super::{Shown, Time};
+use super::{Bytes, Shown, Time};
 use crate::config::{
-    EffectConfig, FixedConfig, FlagConfig, RouteConfig, UpstreamUrl, VerifyConfig,
+    AtomicConfig, EffectConfig, FixedConfig, FlagConfig, OnRefusal, RouteConfig, UpstreamUrl,
+    VerifyConfig,
 };
 use crate::domain::compare::PointerPattern;
+use crate::domain::edit::AnswerTemplate;
 use crate::domain::effects::EffectPointer;
 use crate::domain::entity::EntityTemplate;
 use crate::domain::flag::Strategy;
@@ -42,6 +44,8 @@ struct Fixed<'c> {
     strategy: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<Shown<'c, UpstreamUrl>>,
+    refused: &'static str,
+    max_document: Bytes,
 }
 
 #[derive(Serialize)]
@@ -53,6 +57,18 @@ struct Route<'c> {
     placeholders: BTreeMap<&'c str, Shown<'c, Source>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     effect: Option<Effect<'c>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    atomic: Option<Atomic<'c>>,
+}
+
+#[derive(Serialize)]
+struct Atomic<'c> {
+    document: Shown<'c, EntityTemplate>,
+    answer: Shown<'c, AnswerTemplate>,
+    status: u16,
+    missing: Shown<'c, AnswerTemplate>,
+    missing_status: u16,
+    edits: Vec<Effect<'c>>,
 }
 
 #[derive(Serialize)]
@@ -79,7 +95,7 @@ impl<'c> From<&'c FlagConfig> for Flag<'c> {
             store_patience: Time(flag.store_patience),
             reveal: flag.reveal.iter().map(Shown).collect(),
             lease: Lease { wait: Time(flag.lease.wait), max_waiters: flag.lease.max_waiters },
-            fixed: Fixed::from(&flag.fixed),
+            fixed: Fixed::new(flag),
             verify: flag.verify.as_ref().map(Verify::from),
             shadow: Shadow::new(flag.shadow.as_ref()),
             routes: flag.routes.iter().map(|route| Route::new(flag, route)).collect(),
@@ -87,13 +103,23 @@ impl<'c> From<&'c FlagConfig> for Flag<'c> {
     }
 }
 
-impl<'c> From<&'c FixedConfig> for Fixed<'c> {
-    fn from(fixed: &'c FixedConfig) -> Self {
-        match fixed {
-            FixedConfig::Serialize => Self { strategy: Strategy::Serialize.as_str(), url: None },
+impl<'c> Fixed<'c> {
+    fn new(flag: &'c FlagConfig) -> Self {
+        let (strategy, url, refused) = match &flag.fixed {
+            FixedConfig::Serialize => (Strategy::Serialize, None, OnRefusal::default()),
             FixedConfig::Upstream { url } => {
-                Self { strategy: Strategy::Upstream.as_str(), url: Some(Shown(url)) }
+                (Strategy::Upstream, Some(Shown(url)), OnRefusal::default())
             }
+            FixedConfig::Atomic { refused } => (Strategy::Atomic, None, *refused),
+        };
+        Self {
+            strategy: strategy.as_str(),
+            url,
+            refused: match refused {
+                OnRefusal::Serialize => "serialize",
+                OnRefusal::Reject => "reject",
+            },
+            max_document: Bytes(flag.max_document),
         }
     }
 }
@@ -114,6 +140,7 @@ impl<'c> Route<'c> {
                 .map(|(name, source)| (name, Shown(source)))
                 .collect(),
             effect: route.effect.as_ref().map(Effect::from),
+            atomic: route.atomic.as_ref().map(Atomic::from),
         }
     }
 }
@@ -121,6 +148,19 @@ impl<'c> Route<'c> {
 impl<'c> From<&'c EffectConfig> for Effect<'c> {
     fn from(effect: &'c EffectConfig) -> Self {
         Self { pointer: Shown(&effect.pointer), value: Shown(&effect.value) }
+    }
+}
+
+impl<'c> From<&'c AtomicConfig> for Atomic<'c> {
+    fn from(atomic: &'c AtomicConfig) -> Self {
+        Self {
+            document: Shown(&atomic.document),
+            answer: Shown(&atomic.answer.body),
+            status: atomic.answer.status,
+            missing: Shown(&atomic.missing.body),
+            missing_status: atomic.missing.status,
+            edits: atomic.edits.iter().map(Effect::from).collect(),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ impl ShadowMode {
         match self {
             Self::DryRun => "dry_run",
             Self::Isolated => "isolated",
+            Self::Plan => "plan",
         }
     }
 }

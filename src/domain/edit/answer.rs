@@ -1,6 +1,7 @@
 //! The answer to an update that the sidecar made itself.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::scan;
 use super::value::push_escaped;
@@ -13,6 +14,7 @@ pub const MAX_TEMPLATE_BYTES: usize = 16 * 1024;
 /// new value, `{value.2}` the second's; a string that is nothing but one of these becomes the value itself, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnswerTemplate {
+    text: String,
     pieces: Vec<Piece>,
 }
 
@@ -77,7 +79,7 @@ impl AnswerTemplate {
             rest = after;
         }
         push_literal(&mut pieces, rest);
-        Ok(Self { pieces })
+        Ok(Self { text: text.to_owned(), pieces })
     }
 
     /// The answer. `values` are the edits' new values as JSON; a text that the call does not give is empty.
@@ -104,6 +106,12 @@ impl AnswerTemplate {
             }
         }
         answer.into_bytes()
+    }
+}
+
+impl fmt::Display for AnswerTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 

@@ -376,6 +376,10 @@ impl Held for FleetHeld {
         }
     }
 
+    fn owner(&self) -> Option<&str> {
+        self.hold.as_ref().ok().map(|hold| &*hold.owner)
+    }
+
     fn covers_a_call(&self) -> bool {
         self.hold.as_ref().map_or(true, |hold| hold.covers_a_call(clock::now()))
     }

@@ -33,6 +33,7 @@ fn flag() -> FlagConfig {
         store_patience: Duration::ZERO,
         lease: LeaseConfig { wait: Duration::ZERO, max_waiters: 0 },
         fixed: FixedConfig::Serialize,
+        max_document: 0,
         routes: Vec::new(),
         verify: None,
         shadow: Some(shadow),

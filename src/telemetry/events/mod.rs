@@ -5,6 +5,7 @@
 
 mod admin;
 mod divergence;
+mod edits;
 mod flags;
 mod lifecycle;
 mod requests;
@@ -19,6 +20,9 @@ pub use admin::{
 pub use divergence::{
     Compared, ConclusionLate, DetectorChanged, DivergenceKept, ShadowSkipped, SpansDropped,
     SpansExported, UnmanagedWrite, UpdatesLost, UpdatesVerified, VerifyInconclusive, VerifyRead,
+};
+pub use edits::{
+    EditConflicted, EditInQueue, EditRefused, EditUnknown, OutcomeFound, Retried, RetryDenied,
 };
 pub use flags::{
     FlagChanged, FlagRead, FlagRefused, FlagsLoaded, FlagsRejected, FreshnessChanged,

@@ -1,0 +1,385 @@
+//! One edit, from the first look at its document to what became of it.
+
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::sleep;
+
+use super::super::serialize;
+use super::super::update::{OutlivesClient, Update, note};
+use super::{AtomicConfig, Plan, Prepared};
+use crate::clock::{self, Instant};
+use crate::documents::{Ask, Documents, Edit, Failed, Read, Splice, Written};
+use crate::domain::edit::Planned;
+use crate::fleet::gate::{Place, Standing, changes_by};
+use crate::lease::{Lease, LeaseError, Reach};
+use crate::proxy::worker::Worker;
+use crate::telemetry::events::{
+    EditConflicted, EditInQueue, EditUnknown, LeaseReleased, OutcomeFound, Retried, RetryDenied,
+};
+use crate::telemetry::labels::{EditQueued, EditRefusal, Outcome, ReceiptFound, RetryReason};
+
+/// An edit that has met others so often stands in the queue of its entity's lease: then it is made at the next try.
+const MOST_CONFLICTS: u32 = 3;
+
+/// Between two tries, at first; it doubles up to [`LONGEST_PAUSE`].
+const PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// A receipt is kept for so long at the least, unless a caller's key asks for more.
+const RECEIPT_KEPT: Duration = Duration::from_secs(60);
+
+/// What became of an edit.
+pub(super) enum Edited {
+    /// It was made; the update is settled.
+    Applied { answer: Bytes, queued: Duration },
+    /// There is nothing to edit.
+    Missing { answer: Bytes, update: Update, queued: Duration },
+    /// It can't be made safely; perhaps the entity's lease is held.
+    Refused { reason: EditRefusal, update: Update, lease: Option<Lease> },
+    /// The store is gone, and the flag lets calls go on without it.
+    WithoutStore { lease: Lease, update: Update },
+    /// The entity's lease was not to be had.
+    Busy(LeaseError),
+    /// It was sent, and nobody knows whether it was made; the update is settled.
+    Unknown,
+}
+
+/// An edit under way.
+pub(super) struct Editing<'w> {
+    worker: &'w Rc<Worker>,
+    plan: &'w Plan<'w>,
+    entity: &'w str,
+    declared: &'w AtomicConfig,
+    documents: &'w Documents,
+    prepared: Prepared,
+    /// What its receipt is called.
+    receipt: Arc<str>,
+    began: Instant,
+    deadline: Instant,
+    update: Option<Update>,
+    lease: Option<(Lease, Instant)>,
+    queued: Duration,
+    conflicts: u32,
+    tries: u32,
+    /// A try was sent whose outcome is not known. From then on nothing else may become of the call.
+    is_open: bool,
+}
+
+type Next = ControlFlow<Edited, Option<Read>>;
+
+impl<'w> Editing<'w> {
+    pub(super) fn new(
+        worker: &'w Rc<Worker>,
+        plan: &'w Plan<'w>,
+        (entity, declared): (&'w str, &'w AtomicConfig),
+        documents: &'w Documents,
+        prepared: Prepared,
+        update: Update,
+    ) -> Self {
+        let began = clock::now();
+        Self {
+            worker,
+            plan,
+            entity,
+            declared,
+            documents,
+            prepared,
+            receipt: documents.new_receipt(),
+            began,
+            deadline: began + worker.shared.config.legacy.timeout,
+            update: Some(update),
+            lease: None,
+            queued: Duration::ZERO,
+            conflicts: 0,
+            tries: 0,
+            is_open: false,
+        }
+    }
+
+    /// Makes it; also tells how long that took.
+    pub(super) async fn run(mut self) -> (Edited, Duration) {
+        let mut known = None;
+        let edited = loop {
+            match self.step(known.take()).await {
+                Continue(read) => known = read,
+                Break(edited) => break edited,
+            }
+        };
+        (edited, clock::now() - self.began)
+    }
+
+    /// One look at the document, unless it is known, and one try.
+    async fn step(&mut self, known: Option<Read>) -> Next {
+        let Some(place) = self.place().await else {
+            return self.without_store().await;
+        };
+        let read = match known {
+            Some(read) => read,
+            None => match self.documents.read(&place, self.ask()).await {
+                Ok(read) => read,
+                Err(_) => return self.look_again().await,
+            },
+        };
+        match read {
+            Read::Done => self.applied(ReceiptFound::Applied, None),
+            Read::Replaced => self.look_again().await,
+            Read::Document { holder: Some(holder), .. }
+            | Read::Missing { holder: Some(holder), .. }
+                if !self.holds(&holder) =>
+            {
+                self.queue(EditQueued::LeaseHeld).await
+            }
+            Read::Missing { .. } => self.missing(),
+            Read::WrongType => self.refused(EditRefusal::DocumentType),
+            Read::TooLarge => self.refused(EditRefusal::TooLarge),
+            Read::Document { .. } if self.conflicts >= MOST_CONFLICTS && self.lease.is_none() => {
+                self.queue(EditQueued::Contended).await
+            }
+            Read::Document { bytes, fence, .. } => self.attempt(place, &bytes, fence).await,
+        }
+    }
+
+    /// Where the store is, while it may be written to. With an open try it is waited for.
+    async fn place(&self) -> Option<Arc<Place>> {
+        let gate = self.documents.gate();
+        let mut changes = gate.watch();
+        loop {
+            changes.borrow_and_update();
+            if let Standing::Open(era) = &*gate.standing() {
+                return Some(Arc::clone(&era.place));
+            }
+            if !self.is_open || !changes_by(&mut changes, self.deadline).await {
+                return None;
+            }
+        }
+    }
+
+    /// Whether the holder of the entity's lease is this call.
+    fn holds(&self, holder: &str) -> bool {
+        self.lease.as_ref().is_some_and(|(lease, _)| lease.owner() == Some(holder))
+    }
+
+    /// Sends the edit, planned on this document.
+    async fn attempt(&mut self, place: Arc<Place>, document: &Bytes, fence: Bytes) -> Next {
+        let (splices, answer) = match self.prepared.plan(document) {
+            Err(refused) => return self.refused(refused.into()),
+            Ok(Planned::Missing) => return self.missing(),
+            Ok(Planned::Splices { splices, values }) => {
+                let splices = splices.into_iter().map(|splice| Splice {
+                    anchor: splice.anchor,
+                    old: document.slice_ref(splice.old),
+                    new: splice.new.into(),
+                });
+                (splices.collect(), self.prepared.answer(self.declared, &values))
+            }
+        };
+        if self.is_open && !self.spend(RetryReason::Unknown) {
+            return self.unknown();
+        }
+        let Some(mut update) = self.update.take() else { return self.unknown() };
+        note(self.worker, &mut update);
+        let owner = self.lease.as_ref().and_then(|(lease, _)| lease.owner()).map(Arc::from);
+        let edit = Edit { ask: self.ask(), owner, fence, keep: self.keep(), splices };
+        let (documents, was_open) = (self.documents.clone(), self.is_open);
+        let of = (self.plan.route.flag_index, self.plan.trace);
+        let (written, update) = OutlivesClient::new(self.worker, of, async move {
+            update.set_sent(true);
+            let written = documents.edit(&place, edit).await;
+            match &written {
+                Ok(Written::Applied | Written::Already) => {
+                    update.settle(Outcome::Applied);
+                }
+                Err(Failed::Unknown) => {}
+                Ok(_) | Err(Failed::NotExecuted) => update.set_sent(was_open),
+            }
+            (written, update)
+        })
+        .await;
+        self.update = Some(update);
+        match written {
+            Ok(Written::Applied) => self.applied(ReceiptFound::Absent, Some(answer)),
+            Ok(Written::Already) => self.applied(ReceiptFound::Applied, Some(answer)),
+            Ok(Written::Held) => self.queue(EditQueued::LeaseHeld).await,
+            Ok(Written::TooLarge) => self.refused(EditRefusal::TooLarge),
+            Ok(Written::Replaced) => self.look_again().await,
+            Ok(Written::Changed(read)) => self.met_another(read),
+            Err(Failed::NotExecuted) => self.look_again().await,
+            Err(Failed::Unknown) => {
+                self.is_open = true;
+                self.look_again().await
+            }
+        }
+    }
+
+    fn met_another(&mut self, read: Read) -> Next {
+        self.conflicts += 1;
+        EditConflicted { flag: self.plan.route.flag_index }.emit(&self.worker.shared.telemetry);
+        match clock::now() < self.deadline {
+            true => Continue(Some(read)),
+            false if self.is_open => self.unknown(),
+            false => self.busy(LeaseError::WaitTimeout { waited: clock::now() - self.began }),
+        }
+    }
+
+    /// The store gave no answer that could be used. While a try is open its receipt is looked for until the time is over;
+    /// before that a try costs.
+    async fn look_again(&mut self) -> Next {
+        let pause = PAUSE.saturating_mul(1 << self.tries.min(8)).min(LONGEST_PAUSE);
+        self.tries += 1;
+        let in_time = clock::now() + pause < self.deadline;
+        if self.is_open {
+            if !in_time {
+                return self.unknown();
+            }
+        } else if !in_time || !self.spend(RetryReason::NotExecuted) {
+            return self.refused(EditRefusal::Store);
+        }
+        // Not all at once.
+        sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        Continue(None)
+    }
+
+    /// Stands in the queue of the entity's lease.
+    async fn queue(&mut self, reason: EditQueued) -> Next {
+        EditInQueue { flag: self.plan.route.flag_index, reason }
+            .emit(&self.worker.shared.telemetry);
+        self.give_lease_back();
+        self.acquire().await
+    }
+
+    /// The store is gone, or was: whether the call goes on without it is for the lease to say.
+    async fn without_store(&mut self) -> Next {
+        if self.is_open || clock::now() >= self.deadline {
+            return match self.is_open {
+                true => self.unknown(),
+                false => self.refused(EditRefusal::Store),
+            };
+        }
+        self.give_lease_back();
+        self.acquire().await
+    }
+
+    async fn acquire(&mut self) -> Next {
+        let began = clock::now();
+        let acquired = serialize::acquire(self.worker, self.plan, self.entity).await;
+        let waited = clock::now() - began;
+        self.queued += waited;
+        self.deadline += waited;
+        match acquired {
+            Err(_) if self.is_open => self.unknown(),
+            Err(error) => self.busy(error),
+            Ok(lease) if matches!(lease.reach(), Reach::Exposed(_)) => match self.update.take() {
+                Some(update) if !self.is_open => Break(Edited::WithoutStore { lease, update }),
+                update => {
+                    lease.release();
+                    self.update = update;
+                    self.unknown()
+                }
+            },
+            Ok(lease) => {
+                self.lease = Some((lease, clock::now()));
+                Continue(None)
+            }
+        }
+    }
+
+    fn applied(&mut self, found: ReceiptFound, answer: Option<Bytes>) -> Next {
+        if self.is_open {
+            let flag = self.plan.route.flag_index;
+            OutcomeFound { flag, result: found }.emit(&self.worker.shared.telemetry);
+        }
+        if let Some(mut update) = self.update.take() {
+            update.settle_once(Outcome::Applied);
+        }
+        let answer = answer.unwrap_or_else(|| self.prepared.answer_unseen(self.declared));
+        Break(Edited::Applied { answer, queued: self.queued })
+    }
+
+    fn missing(&mut self) -> Next {
+        match self.update.take() {
+            Some(update) if !self.is_open => Break(Edited::Missing {
+                answer: self.prepared.missing(self.declared),
+                update,
+                queued: self.queued,
+            }),
+            update => {
+                self.update = update;
+                self.unknown()
+            }
+        }
+    }
+
+    fn refused(&mut self, reason: EditRefusal) -> Next {
+        match self.update.take() {
+            Some(update) if !self.is_open => {
+                let lease = self.lease.take().map(|(lease, _)| lease);
+                Break(Edited::Refused { reason, update, lease })
+            }
+            update => {
+                self.update = update;
+                self.unknown()
+            }
+        }
+    }
+
+    fn busy(&mut self, error: LeaseError) -> Next {
+        if let Some(mut update) = self.update.take() {
+            update.settle(Outcome::Rejected);
+        }
+        Break(Edited::Busy(error))
+    }
+
+    fn unknown(&mut self) -> Next {
+        EditUnknown { flag: self.plan.route.flag_index }.emit(&self.worker.shared.telemetry);
+        if let Some(mut update) = self.update.take() {
+            update.settle(Outcome::Unknown);
+        }
+        Break(Edited::Unknown)
+    }
+
+    /// Takes one more try from the budget.
+    fn spend(&self, reason: RetryReason) -> bool {
+        let (flag, telemetry) = (self.plan.route.flag_index, &self.worker.shared.telemetry);
+        let granted = self.worker.may_retry();
+        match granted {
+            true => Retried { flag, reason }.emit(telemetry),
+            false => RetryDenied { flag }.emit(telemetry),
+        }
+        granted
+    }
+
+    fn ask(&self) -> Ask {
+        Ask {
+            entity: self.entity.into(),
+            document: Arc::clone(&self.prepared.document),
+            receipt: Arc::clone(&self.receipt),
+            limit: self.prepared.limit(),
+            trace: self.plan.trace,
+        }
+    }
+
+    /// How long the receipt is kept: longer than any try of it can be under way.
+    fn keep(&self) -> Duration {
+        RECEIPT_KEPT.max(self.worker.shared.config.legacy.timeout.saturating_mul(2))
+    }
+
+    /// An edit that may still be on its way does nothing once the lease is another's: its script sees to that.
+    fn give_lease_back(&mut self) {
+        if let Some((lease, since)) = self.lease.take() {
+            let held = clock::now() - since;
+            LeaseReleased { flag: self.plan.route.flag_index, held }
+                .emit(&self.worker.shared.telemetry);
+            lease.release();
+        }
+    }
+}
+
+impl Drop for Editing<'_> {
+    fn drop(&mut self) {
+        self.give_lease_back();
+    }
+}
