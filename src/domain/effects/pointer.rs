@@ -102,6 +102,19 @@ impl EffectPointer {
         Some(field)
     }
 
+    /// As a pattern of places: any value of a placeholder, any element that is selected.
+    pub fn pattern(&self) -> String {
+        let mut pattern = String::with_capacity(64);
+        for token in &self.tokens {
+            pattern.push('/');
+            match token {
+                Token::Literal(name) => push_escaped(&mut pattern, name),
+                Token::Placeholder(_) | Token::Selector { .. } => pattern.push('*'),
+            }
+        }
+        pattern
+    }
+
     /// The place of one call: the pointer with its placeholders' values. `None` where one is missing.
     pub fn resolve<'v>(&self, value: impl Fn(&str) -> Option<Cow<'v, str>>) -> Option<Place> {
         let step = |token: &Token| {

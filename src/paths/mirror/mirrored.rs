@@ -7,6 +7,7 @@ use http::{HeaderMap, Request, StatusCode};
 use tokio::time::timeout_at;
 
 use super::candidate::Candidate;
+use super::planned::{Documented, Planned};
 use super::{Plan, Shadows, draws};
 use crate::clock::{self, Instant};
 use crate::domain::compare::same_bytes;
@@ -34,6 +35,8 @@ pub(crate) struct Mirrored {
     skipped_as: Option<ShadowSkip>,
     /// The same call once more; gone once it was answered.
     call: Option<Call>,
+    /// In its stead: the edit that is planned and not made.
+    planned: Option<Planned>,
     route: usize,
     entity: String,
     trace: TraceContext,
@@ -48,6 +51,8 @@ struct Served {
     path: Path,
     window: Option<Window>,
     answer: Capture,
+    /// Nobody knows what the app did.
+    failed: bool,
 }
 
 impl Mirrored {
@@ -60,18 +65,38 @@ impl Mirrored {
     ) -> Option<Self> {
         let onward = plan.span.as_ref().map(|span| Onward::apart(plan.trace, span.shown_path()));
         let call = Call::copy_of(request, onward, shadows.memory.hold())?;
-        Some(Self {
+        let mut mirrored = Self::of(shadows, plan, entity);
+        mirrored.call = Some(call);
+        mirrored.noise = draws(shadows.terms.noise);
+        Some(mirrored)
+    }
+
+    /// A call whose declared edit is planned.
+    pub(super) fn planned(
+        shadows: &Rc<Shadows>,
+        plan: &Plan<'_>,
+        entity: String,
+        planned: Planned,
+    ) -> Self {
+        let mut mirrored = Self::of(shadows, plan, entity);
+        mirrored.planned = Some(planned);
+        mirrored
+    }
+
+    fn of(shadows: &Rc<Shadows>, plan: &Plan<'_>, entity: String) -> Self {
+        Self {
             shadows: Rc::clone(shadows),
             skipped_as: Some(ShadowSkip::ControlFailed),
-            call: Some(call),
+            call: None,
+            planned: None,
             route: plan.route.route_place,
             entity,
             trace: plan.trace,
-            noise: draws(shadows.terms.noise),
+            noise: false,
             served: None,
             deadline: clock::now(),
             counted: None,
-        })
+        }
     }
 
     /// The control was answered: its answer is captured from here on.
@@ -87,7 +112,7 @@ impl Mirrored {
         }
         let (path, window) = (told.path.unwrap_or(Path::Legacy), told.window);
         let answer = Capture::new(head, &self.shadows.memory, self.shadows.limit);
-        self.served = Some(Served { path, window, answer });
+        self.served = Some(Served { path, window, answer, failed: status.is_server_error() });
         self
     }
 
@@ -97,7 +122,11 @@ impl Mirrored {
 
     /// Runs the candidate and sees to it that what comes of it is told.
     async fn trial(mut self: Box<Self>) {
-        let (Some(served), Some(mut call)) = (self.served.take(), self.call.take()) else { return };
+        let Some(served) = self.served.take() else { return };
+        if let Some(planned) = self.planned.take() {
+            return self.compare_plan(served, planned).await;
+        }
+        let Some(mut call) = self.call.take() else { return };
         let shadows = Rc::clone(&self.shadows);
         let candidate = Candidate::beside(served.path, self.noise, &shadows);
         let mut span = candidate.begin(&mut call);
@@ -115,28 +144,64 @@ impl Mirrored {
             }
             Ok(Err(_)) => Finding::Failed(Cause::Error),
             Ok(Ok(answer)) if !candidate.is_same() && self.are_same(&served, &answer) => {
-                self.skipped_as = None;
-                if shadows.terms.noise != Percent::ZERO {
-                    shadows.judge.matched(shadows.flag);
-                }
-                let (flag, verdict) = (shadows.flag, Verdict::Matched);
-                let (entity, pointer) = (&*self.entity, "");
-                let told = Compared { flag, verdict, cause: None, contended, entity, pointer };
-                return told.emit(&shadows.telemetry);
+                return self.matched(contended);
             }
             Ok(Ok(candidate)) => {
                 Finding::Answers { control: served.answer.into_answer(), candidate }
             }
         };
+        self.submit(finding, (served.path, contended), Some(shadow), candidate.is_same());
+    }
+
+    /// Compares what the edit would have written with what the app wrote.
+    async fn compare_plan(&mut self, served: Served, planned: Planned) {
+        if served.failed {
+            return;
+        }
+        let shadows = Rc::clone(&self.shadows);
+        let looked = timeout_at(self.deadline, planned.documents(shadows.memory.hold())).await;
+        let both = match looked {
+            Err(_) => return self.skip_as(ShadowSkip::Deadline),
+            Ok(Err(reason)) => return self.skip_as(reason),
+            Ok(Ok(both)) => both,
+        };
+        let contended = served.window.is_some_and(|window| shadows.crowd.was_contended(window));
+        let Documented { control, candidate, has_values, .. } = both;
+        if control.in_one_piece() == candidate.in_one_piece() {
+            return self.matched(contended);
+        }
+        let finding = Finding::Documents { control, candidate, has_values };
+        self.submit(finding, (served.path, contended), None, false);
+    }
+
+    fn matched(&mut self, contended: bool) {
+        self.skipped_as = None;
+        let shadows = &self.shadows;
+        if shadows.terms.noise != Percent::ZERO {
+            shadows.judge.matched(shadows.flag);
+        }
+        let (flag, verdict, entity) = (shadows.flag, Verdict::Matched, &*self.entity);
+        let told = Compared { flag, verdict, cause: None, contended, entity, pointer: "" };
+        told.emit(&shadows.telemetry);
+    }
+
+    fn submit(
+        &mut self,
+        finding: Finding,
+        (path, contended): (Path, bool),
+        shadow: Option<TraceContext>,
+        noise: bool,
+    ) {
+        let shadows = Rc::clone(&self.shadows);
         let subject = Subject {
             flag: shadows.flag,
             route: self.route,
             entity: std::mem::take(&mut self.entity),
-            path: served.path,
-            noise: candidate.is_same(),
+            path,
+            noise,
             contended,
             trace: self.trace,
-            shadow,
+            shadow: shadow.unwrap_or(TraceContext::NONE),
         };
         self.skipped_as = match shadows.judge.submit(Case { subject, finding }) {
             Ok(()) => None,
@@ -171,7 +236,7 @@ fn ended(span: Option<ActiveSpan>, in_time: bool) -> TraceContext {
 
 impl Tap for Mirrored {
     fn pass(&mut self, data: &Bytes) {
-        let Some(served) = &mut self.served else { return };
+        let Some(served) = self.served.as_mut().filter(|_| self.planned.is_none()) else { return };
         if let Err(CaptureError::TooLarge { .. } | CaptureError::NoMemory) =
             served.answer.take_shared(data)
         {

@@ -12,15 +12,23 @@
 //! candidate is bothered with calls that failed, which path really served is known, and a candidate that reads
 //! the control's own state always finds it as the control left it.
 //!
+//! Under `shadow.mode = "plan"` nothing is sent: 1 also sends a look at the document, and 4 is another look and the edit that is
+//! planned on the first ([`planned`]).
+//!
 //! Wherever this ends early, a reason is counted, and the control knows nothing of it.
 
 mod candidate;
 mod mirrored;
+mod planned;
 
 use http::Request;
 
 pub(crate) use self::mirrored::Mirrored;
+use self::planned::Planned;
 use super::Plan;
+use super::atomic::Prepared;
+use crate::config::ShadowMode;
+use crate::domain::flag::Path;
 use crate::domain::percent::Percent;
 use crate::proxy::body::RequestBody;
 use crate::proxy::error::Refusal;
@@ -40,6 +48,12 @@ pub(crate) async fn hold(
 ) -> Result<Option<Box<Mirrored>>, Refusal> {
     let Some(shadows) = worker.shadows(plan.route.flag_place) else { return Ok(None) };
     let Some(entity) = &plan.entity else { return Ok(None) };
+    let is_planned = shadows.terms.mode == ShadowMode::Plan;
+    let declares = plan.route.config().is_some_and(|route| route.atomic.is_some());
+    if is_planned && (plan.decision.path == Path::Fixed || !declares) {
+        // There is nothing to compare: no edit, or one that is made.
+        return Ok(None);
+    }
     let skip = |reason| {
         ShadowSkipped { flag: shadows.flag, reason }.emit(&shadows.telemetry);
         Ok(None)
@@ -54,6 +68,16 @@ pub(crate) async fn hold(
         Ok(true) => {}
         Ok(false) | Err(Refusal::BodyMemory) => return skip(ShadowSkip::BodyTooLarge),
         Err(refusal) => return Err(refusal),
+    }
+    if is_planned {
+        let Some(documents) = &worker.shared.documents else { return Ok(None) };
+        return match Prepared::of(worker, &plan.route, request) {
+            Err(_) => skip(ShadowSkip::PlanRefused),
+            Ok(prepared) => {
+                let planned = Planned::begin(shadows, plan, (documents, entity), prepared);
+                Ok(Some(Box::new(Mirrored::planned(shadows, plan, entity.clone(), planned))))
+            }
+        };
     }
     match Mirrored::new(shadows, plan, entity.clone(), request) {
         Some(mirrored) => Ok(Some(Box::new(mirrored))),

@@ -44,6 +44,8 @@ struct Terms {
     routes: Vec<String>,
     rules: Rules,
     reveal: Vec<PointerPattern>,
+    /// What declared edits write, in any element.
+    declared: Vec<PointerPattern>,
     noise: Noise,
     /// Comparisons of legacy with itself.
     learnt: u32,
@@ -59,6 +61,7 @@ impl Comparer {
             routes: flag.routes.iter().map(|route| route.name.clone()).collect(),
             rules: flag.shadow.as_ref().map(|shadow| shadow.rules.clone()).unwrap_or_default(),
             reveal: flag.reveal.clone(),
+            declared: declared(flag),
             noise: Noise::default(),
             learnt: 0,
             told: BTreeSet::new(),
@@ -91,16 +94,28 @@ impl Comparer {
         let Case { subject, finding } = case;
         let begun = clock::now();
         let Some(terms) = self.terms.get_mut(usize::from(subject.flag.0)) else { return };
+        let mut is_concurrent = subject.contended;
         let comparison = match finding {
             Finding::Failed(cause) => failed(cause),
+            Finding::Documents { control, candidate, has_values } => {
+                let compared = catch_unwind(AssertUnwindSafe(|| {
+                    terms.compare_documents(&control, &candidate)
+                }));
+                let (comparison, only_declared) = compared.unwrap_or_else(|panic| {
+                    ComparerPanicked { said: said_by(&*panic) }.emit(&self.telemetry);
+                    (failed(Cause::Error), false)
+                });
+                // An update at another sidecar shows as nothing else.
+                is_concurrent |= has_values && only_declared;
+                comparison
+            }
             Finding::Answers { control, candidate } => {
                 // A fault in there must not end the comparing: those who serve would not notice, and nobody else.
                 let compared = catch_unwind(AssertUnwindSafe(|| {
                     terms.compare(&control, &candidate, subject.noise)
                 }));
                 compared.unwrap_or_else(|panic| {
-                    let said = panic.downcast_ref::<&str>().copied().unwrap_or("a panic");
-                    ComparerPanicked { said }.emit(&self.telemetry);
+                    ComparerPanicked { said: said_by(&*panic) }.emit(&self.telemetry);
                     failed(Cause::Error)
                 })
             }
@@ -113,7 +128,7 @@ impl Comparer {
             }
             return;
         }
-        let cause = comparison.cause.map(|cause| explained(cause, subject.contended));
+        let cause = comparison.cause.map(|cause| explained(cause, is_concurrent));
         let Subject { flag, contended, .. } = subject;
         let (verdict, first) = (comparison.verdict, comparison.differences.first());
         let (entity, pointer) = (&*subject.entity, first.map_or("", |it| &*it.pointer));
@@ -143,6 +158,26 @@ impl Terms {
             self.noise.observe(&comparison);
         }
         comparison
+    }
+
+    /// Compares two documents; also tells whether nothing differs but what declared edits write.
+    fn compare_documents(&self, control: &Captured, candidate: &Captured) -> (Comparison, bool) {
+        let (control_body, candidate_body) = (control.body(), candidate.body());
+        let mut comparison = compare(
+            &self.rules,
+            &self.noise,
+            &self.reveal,
+            &control.answer(&control.headers(), &control_body),
+            &candidate.answer(&candidate.headers(), &candidate_body),
+        );
+        if comparison.cause == Some(Cause::Body) {
+            comparison.cause = Some(Cause::State);
+        }
+        let counts = comparison.differences.iter().filter(|it| it.excused.is_none());
+        let mut declared =
+            counts.map(|it| self.declared.iter().any(|pattern| pattern.covers(&it.pointer)));
+        let only_declared = !comparison.truncated && declared.all(|is_declared| is_declared);
+        (comparison, only_declared)
     }
 
     /// Places that are found to differ by themselves, once each; looked for now and then.
@@ -180,6 +215,18 @@ impl Terms {
             timeline: None,
         }
     }
+}
+
+/// The places that a flag's declared edits write.
+fn declared(flag: &FlagConfig) -> Vec<PointerPattern> {
+    let edits = flag.routes.iter().filter_map(|route| route.atomic.as_ref());
+    let pointers = edits.flat_map(|edit| &edit.edits).map(|edit| edit.pointer.pattern());
+    pointers.filter_map(|pattern| pattern.parse().ok()).collect()
+}
+
+/// What a panic had to say.
+fn said_by(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic.downcast_ref::<&str>().copied().unwrap_or("a panic")
 }
 
 /// There is no answer to compare.

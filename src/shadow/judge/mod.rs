@@ -53,6 +53,8 @@ pub(crate) struct Subject {
 pub(crate) enum Finding {
     /// Two answers that are not the same byte for byte, or that legacy gave both.
     Answers { control: Captured, candidate: Captured },
+    /// A document as the app left it and as a declared edit would have, and whether both have the edit's new values.
+    Documents { control: Captured, candidate: Captured, has_values: bool },
     /// The candidate gave none.
     Failed(Cause),
 }
@@ -66,7 +68,8 @@ pub(crate) struct Case {
 impl Case {
     fn bytes(&self) -> usize {
         match &self.finding {
-            Finding::Answers { control, candidate } => control.len() + candidate.len(),
+            Finding::Answers { control, candidate }
+            | Finding::Documents { control, candidate, .. } => control.len() + candidate.len(),
             Finding::Failed(_) => 0,
         }
     }

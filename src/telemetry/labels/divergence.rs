@@ -17,6 +17,12 @@ label_enum! {
         ControlFailed => "control_failed",
         /// As many comparisons wait as may.
         CompareBusy => "compare_busy",
+        /// Under `plan`: the edit can't be planned on the document, and would be refused.
+        PlanRefused => "plan_refused",
+        /// Under `plan`: the new value was there before, or the app was faster than the look ahead of it.
+        AlreadyThere => "already_there",
+        /// Under `plan`: the document could not be read.
+        StoreFailed => "store_failed",
         /// The sidecar shuts down.
         Draining => "draining",
     }
