@@ -132,14 +132,12 @@ impl Sidecar {
         let admin_addr = local_addr(Some(&admin_listener), config.admin.listen);
 
         let health = Arc::new(Health::new(config.proxy.workers, &[]));
-        let (leases, records) = store::shared(fleet.as_ref(), &config, &telemetry);
+        let (in_store, records) = store::shared(fleet.as_ref(), &config, &telemetry);
         let judge = JudgeThread::start(&config, &records, &telemetry)?;
         let submit = judge.as_ref().map(JudgeThread::judge);
         let (notebook, detector) =
             DetectorThread::start(&config, &me.id, fleet.as_ref(), &records, &telemetry)?.unzip();
-        let documents = fleet.as_ref().map(|fleet| fleet.documents.clone());
-        let shared =
-            Shared::new(config, store, (leases, documents), submit, telemetry.clone(), notebook);
+        let shared = Shared::new(config, store, in_store, submit, telemetry.clone(), notebook);
         let state = admin::state(&shared, &health, me, (&files, admin_addr), (fleet, records));
         let (stop_admin, admin) = admin::spawn(state, admin_listener, files)?;
         let (drain, _) = watch::channel(false);

@@ -11,6 +11,8 @@
 //!   (`lease/local.rs`) or from the whole fleet's Redis (`lease/fleet`: a FIFO queue in scripts, a desk on the store's thread).
 //! - `documents`: the app's documents in the store, which the strategy `atomic` edits; how an edit is planned is decided in
 //!   `domain/edit`.
+//! - `idempotency`: what became of a call with an `Idempotency-Key`, for whoever sends it again; in this process, or in the
+//!   fleet's Redis.
 //! - [`store`]: the flags and their history, of this process (`store/file.rs`) or shared by a fleet (`store/sync.rs` follows
 //!   the Redis; `store/adopt.rs` rules on what it says); [`admin`]: the plane on which they are read and flipped.
 //! - `fleet`: who is there, which Redis this is, and whether leases are granted (`fleet/gate.rs`). When they may be again
@@ -50,6 +52,8 @@ mod proxy;
 mod paths;
 
 pub mod lease;
+
+mod idempotency;
 
 pub mod fleet;
 

@@ -18,7 +18,9 @@ use crate::domain::flag::OnStoreLoss;
 use crate::fleet::gate::{Gate, Standing, changes_by};
 use crate::fleet::session::{Calls, Identity, Session};
 use crate::fleet::{Contact, FleetView, Keys, SidecarView};
+use crate::idempotency::{self, Clerk, FleetRecords, LocalRecords};
 use crate::lease::{self, Desk, Errand, FleetLeases, LocalLeases, SidecarLeases, StoreTerms};
+use crate::proxy::worker::InStore;
 use crate::remote::{Pushed, Remote};
 use crate::shadow::Records;
 use crate::shadow::records::Archive;
@@ -47,6 +49,7 @@ pub(super) struct StoreThread {
 pub(super) struct Fleet {
     pub(super) leases: SidecarLeases,
     pub(super) documents: Documents,
+    pub(super) keys: FleetRecords,
     pub(super) flags: FleetFlags,
     pub(super) view: Arc<ArcSwap<FleetView>>,
     pub(super) journal: FleetJournal,
@@ -70,6 +73,15 @@ struct Parts {
     telemetry: Telemetry,
 }
 
+/// What other threads ask of it, beside leases.
+struct Asked {
+    exchanges: JournalRequests,
+    documents: mpsc::UnboundedReceiver<DocumentRequest>,
+    of_keys: idempotency::Requests,
+    /// Asks for the end of what is asked of keys.
+    ended_keys: FleetRecords,
+}
+
 impl StoreThread {
     /// Starts it; returns when the fleet was joined, or the store found gone.
     pub(super) async fn start(
@@ -86,6 +98,7 @@ impl StoreThread {
         // After a restart the host's name may be the same, and by chance the rest of it.
         let sidecar = format!("{}/{:x}", me.id, me.started_ms);
         let (documents, document_requests) = Documents::new(gate.clone(), sidecar);
+        let (keys, of_keys) = FleetRecords::new(&me.id);
         let (fleet_flags, requests) = FleetFlags::new();
         let (journal, exchanges) = FleetJournal::new();
         let (records, archive) =
@@ -105,21 +118,22 @@ impl StoreThread {
             view: Arc::clone(&view),
             telemetry: telemetry.clone(),
         };
+        let ended_keys = keys.clone();
+        let asked = Asked { exchanges, documents: document_requests, of_keys, ended_keys };
         let (stop, stopped) = oneshot::channel();
         let running = spawn("store".to_owned(), move || {
             // It belongs to the thread that makes it.
             let runtime =
                 Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => {
-                    runtime.block_on(serve(parts, (exchanges, document_requests), stopped))
-                }
+                Ok(runtime) => runtime.block_on(serve(parts, asked, stopped)),
                 Err(error) => tracing::error!(%error, "the store's thread gets no runtime"),
             }
         })?;
         settled(&gate, fleet_flags.applied()).await;
         let leases = SidecarLeases::Fleet(leases);
-        let fleet = Fleet { leases, documents, flags: fleet_flags, view, journal, records };
+        let flags = fleet_flags;
+        let fleet = Fleet { leases, documents, keys, flags, view, journal, records };
         Ok((Self { running, stop }, fleet))
     }
 
@@ -151,18 +165,24 @@ async fn settled(gate: &Gate, mut applied: watch::Receiver<Option<u64>>) {
     }
 }
 
-/// What a sidecar has from its fleet, or by itself: its leases, and its divergence records.
+/// What a sidecar has from its fleet, or by itself: its leases, what became of calls with keys, and its divergence records.
 pub(super) fn shared(
     fleet: Option<&Fleet>,
     config: &Config,
     telemetry: &Telemetry,
-) -> (SidecarLeases, Records) {
+) -> (InStore, Records) {
     match fleet {
         None => {
             let records = Records::in_memory(&config.divergence, config.flags.len(), telemetry);
-            (SidecarLeases::Local(LocalLeases::new()), records)
+            let keys = idempotency::Records::Local(LocalRecords::new());
+            let leases = SidecarLeases::Local(LocalLeases::new());
+            (InStore { leases, keys, documents: None }, records)
         }
-        Some(fleet) => (fleet.leases.clone(), fleet.records.clone()),
+        Some(fleet) => {
+            let keys = idempotency::Records::Fleet(fleet.keys.clone());
+            let (leases, documents) = (fleet.leases.clone(), Some(fleet.documents.clone()));
+            (InStore { leases, keys, documents }, fleet.records.clone())
+        }
     }
 }
 
@@ -189,7 +209,7 @@ pub(super) fn identity() -> Identity {
 
 async fn serve(
     parts: Parts,
-    (exchanges, documents): (JournalRequests, mpsc::UnboundedReceiver<DocumentRequest>),
+    Asked { exchanges, documents, of_keys, ended_keys }: Asked,
     stopped: oneshot::Receiver<()>,
 ) {
     let keys = Keys::new(&parts.redis.prefix);
@@ -220,7 +240,15 @@ async fn serve(
         parts.telemetry.clone(),
     );
     let document_desk = DocumentDesk::new(remote.clone(), keys.clone(), parts.telemetry.clone());
+    let key_clerk = Clerk::new(
+        remote.clone(),
+        keys.clone(),
+        parts.redis.timeout,
+        of_keys,
+        parts.telemetry.clone(),
+    );
     let endless = [
+        tasks.spawn_local(key_clerk.run()),
         tasks.spawn_local(spread(pushed, desk.clone(), routes)),
         tasks.spawn_local(beat_when_applied(parts.applied.clone(), beat)),
         tasks.spawn_local(clerk.run()),
@@ -240,6 +268,7 @@ async fn serve(
     }
     // Past the times given, what is held runs out, and the register forgets this sidecar.
     drop(close.send(Errand::Close));
+    drop(timeout(END_TIMEOUT, ended_keys.close()).await);
     drop(timeout(END_TIMEOUT, tasks.join_next()).await);
     let (told, left) = oneshot::channel();
     if leave.send(told).is_ok() {

@@ -29,6 +29,8 @@ pub struct FlagConfig {
     pub store_patience: Duration,
     /// Bounds on waiting for an entity's lease.
     pub lease: LeaseConfig,
+    /// How calls with an `Idempotency-Key` are kept apart from their repetitions.
+    pub idempotency: IdempotencyConfig,
     /// How the fixed path works.
     pub fixed: FixedConfig,
     /// The largest document that is edited or planned, in bytes.
@@ -97,6 +99,15 @@ pub struct LeaseConfig {
     pub wait: Duration,
     /// The most calls that wait for one entity in one sidecar.
     pub max_waiters: usize,
+}
+
+/// `flags.NAME.idempotency`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdempotencyConfig {
+    /// How long it is remembered what became of a call with an `Idempotency-Key`; with zero the header means nothing here.
+    pub keep: Duration,
+    /// The longest body of an answer that is kept to be given again, in bytes.
+    pub max_body: usize,
 }
 
 /// `flags.NAME.fixed`.

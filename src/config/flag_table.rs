@@ -19,6 +19,11 @@ const MAX_SHADOWS: u64 = 10_000;
 /// Each shadow that waits holds two bodies.
 const MAX_SHADOW_QUEUE: u64 = 100_000;
 
+/// Each record takes memory of the store for so long.
+const MAX_KEEP: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// A worker holds so much of an answer before it goes on, and the store keeps it.
+const MAX_KEPT_BODY: u64 = 1024 * 1024;
+
 const PAUSE: Kind = Kind::Duration { min: Duration::ZERO, max: MAX_TIMEOUT };
 
 /// An edit scans the whole document, and sends what it replaces.
@@ -62,6 +67,19 @@ pub(super) static KEYS: &[Key] = &[
         Integer { min: 1, max: MAX_WAITERS },
         Default("1000"),
         "The most calls that wait for one entity in one sidecar; past it 503.",
+    ),
+    Key::new(
+        "flags.*.idempotency.keep",
+        Kind::Duration { min: Duration::ZERO, max: MAX_KEEP },
+        Default("\"24h\""),
+        "How long it is remembered what became of an update with an `Idempotency-Key`, to be told to whoever sends it again; \
+         `0s`: the header means nothing here. Never shorter than a call may run.",
+    ),
+    Key::new(
+        "flags.*.idempotency.max_body",
+        Size { min: 0, max: MAX_KEPT_BODY },
+        Default("\"64KiB\""),
+        "The longest body of an answer that is kept for that; of a longer one only the head is.",
     ),
     Key::new(
         "flags.*.fixed.strategy",

@@ -51,8 +51,8 @@ pub use conflict::Conflict;
 pub use environment::variables;
 pub use error::{ConfigProblems, Fault, Origin, Problem};
 pub use flag::{
-    AnswerConfig, AtomicConfig, EffectConfig, FixedConfig, FlagConfig, LeaseConfig, OnRefusal,
-    RouteConfig, ShadowConfig, ShadowMode, VerifyConfig,
+    AnswerConfig, AtomicConfig, EffectConfig, FixedConfig, FlagConfig, IdempotencyConfig,
+    LeaseConfig, OnRefusal, RouteConfig, ShadowConfig, ShadowMode, VerifyConfig,
 };
 pub use host::host_name;
 pub use mask::mask_url;

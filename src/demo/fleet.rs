@@ -10,8 +10,8 @@ use super::journey::{DocumentStore, JourneyOptions, JourneyService, ServiceError
 use crate::app;
 use crate::config::{
     AdminConfig, AdminOpen, Config, DivergenceConfig, EffectConfig, FixedConfig, FlagConfig,
-    LeaseConfig, LegacyConfig, LogFormat, ProxyConfig, RedisConfig, RouteConfig, StoreConfig,
-    TelemetryConfig, UpstreamUrl, VerifyConfig,
+    IdempotencyConfig, LeaseConfig, LegacyConfig, LogFormat, ProxyConfig, RedisConfig, RouteConfig,
+    StoreConfig, TelemetryConfig, UpstreamUrl, VerifyConfig,
 };
 use crate::domain::compare::PatternError;
 use crate::domain::effects::EffectPointerError;
@@ -152,6 +152,7 @@ fn config(legacy: SocketAddr, shared: Option<&RedisConfig>) -> Result<Config, Fl
         on_store_loss: OnStoreLoss::Legacy,
         store_patience: STORE_PATIENCE,
         lease: LeaseConfig { wait: LEASE_WAIT, max_waiters: 1000 },
+        idempotency: IdempotencyConfig { keep: Duration::ZERO, max_body: 0 },
         fixed: FixedConfig::Serialize,
         max_document: MAX_DOCUMENT,
         routes: vec![

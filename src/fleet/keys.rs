@@ -63,6 +63,11 @@ impl Keys {
         self.control(&format!("divergences:{writer}"))
     }
 
+    /// String: what is known of a call with an idempotency key; `name` is a digest in hexadecimal.
+    pub(crate) fn idempotency(&self, name: &str) -> String {
+        format!("{}:idempotency:{{{name}}}", self.prefix)
+    }
+
     /// Channel: a flag was changed; the message is its name.
     pub(crate) fn changes(&self) -> String {
         format!("{}:changes", self.prefix)

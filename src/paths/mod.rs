@@ -31,6 +31,7 @@ use crate::proxy::body::RequestBody;
 use crate::proxy::call::Told;
 use crate::proxy::error::ProxyError;
 use crate::proxy::forward::Answered;
+use crate::proxy::keyed::Keyed;
 use crate::proxy::pool::Pool;
 use crate::proxy::worker::{RouteOf, Worker};
 use crate::shadow::notebook::Watched;
@@ -50,6 +51,8 @@ pub(crate) struct Plan<'s> {
     pub(crate) trace: TraceContext,
     /// What the lost-update detector is to know of it; taken by whoever sends it.
     pub(crate) watched: Cell<Option<Box<Watched>>>,
+    /// What it needs to keep its answer, where it is the first with its idempotency key; taken by whoever sends it.
+    pub(crate) keyed: Cell<Option<Box<Keyed>>>,
     /// Its span, where it is traced.
     pub(crate) span: Option<Rc<ServerSpan>>,
 }

@@ -9,19 +9,22 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Request;
+use bytes::Bytes;
+use http::{Request, Response};
 
 use super::{Plan, protection};
 use crate::clock::{self, Instant};
 use crate::domain::effects::history::Ending;
 use crate::domain::flag::{Path, Protection};
 use crate::domain::trace::TraceContext;
+use crate::idempotency::Served;
 use crate::lease::{Lease, LeaseError, Reach};
 use crate::proxy::body::RequestBody;
 use crate::proxy::error::{ProxyError, leaves_outcome_open};
 use crate::proxy::forward::{
     Answer, Answered, Attempts, ExchangeError, ForwardError, Patience, exchange,
 };
+use crate::proxy::keyed::Keyed;
 use crate::proxy::pool::Pool;
 use crate::proxy::traced;
 use crate::proxy::worker::Worker;
@@ -45,6 +48,7 @@ pub(super) struct Update {
     watched: Option<Box<Watched>>,
     noted: Option<Noted>,
     crowd: Option<CrowdGuard>,
+    keyed: Option<Box<Keyed>>,
     waited: Duration,
     sent: bool,
     settled: bool,
@@ -67,6 +71,7 @@ impl Update {
                 Box::new(Watched { path, trace, ..*watched })
             }),
             noted: None,
+            keyed: plan.keyed.take(),
             waited: Duration::ZERO,
             sent: false,
             settled: false,
@@ -98,15 +103,27 @@ impl Update {
         self
     }
 
-    /// Whether it is under way; dropped while it is, its outcome is unknown.
-    pub(super) fn set_sent(&mut self, sent: bool) {
-        self.sent = sent;
+    /// Keeps an answer that was made here for calls with the same key; false where that should be and can't.
+    pub(super) async fn keep_made(&mut self, answer: &Response<Bytes>) -> bool {
+        let served = Served { path: self.path, protection: self.protection().0 };
+        match self.keyed.take() {
+            Some(keyed) => keyed.keep_made(answer, served).await,
+            None => true,
+        }
     }
 
     /// [`Self::settle`], unless it is settled.
     pub(super) fn settle_once(&mut self, outcome: Outcome) {
         if !self.settled {
             self.settle(outcome);
+        }
+    }
+
+    /// Whether it is on its way; dropped while it is, its outcome is unknown.
+    pub(super) fn set_sent(&mut self, sent: bool) {
+        self.sent = sent;
+        if let Some(keyed) = &mut self.keyed {
+            keyed.set_sent(sent);
         }
     }
 
@@ -193,7 +210,7 @@ impl Drop for Update {
 }
 
 enum Sent {
-    /// And whether it was exposed.
+    /// And whether it was exposed, or its answer could not be kept.
     Ended(Result<Answered, ForwardError>, bool),
     /// Certain to be unsent: another connection may take it.
     Again(Box<Request<RequestBody>>, Update),
@@ -230,14 +247,14 @@ pub(super) async fn send(
         let pool = Rc::clone(pool);
         note(worker, &mut update);
         let call = async move {
-            update.sent = true;
+            update.set_sent(true);
             let patience = match update.lease {
                 Some(_) => Patience::Fixed,
                 None => Patience::WhileItMoves,
             };
-            let result = match exchange(&pool, link, request, patience).await {
+            let mut result = match exchange(&pool, link, request, patience).await {
                 Err(ExchangeError::Unsent(unsent)) => {
-                    update.sent = false;
+                    update.set_sent(false);
                     return Sent::Again(unsent, update);
                 }
                 Err(ExchangeError::Failed(error)) => Err(error),
@@ -245,8 +262,12 @@ pub(super) async fn send(
                     Ok(Answered { waited: answered.waited + update.waited, ..answered })
                 }
             };
-            let exposed = update.settle_by(&result);
-            Sent::Ended(result, exposed)
+            let served = Served { path: update.path, protection: update.protection().0 };
+            let mut without_store = update.settle_by(&result);
+            if let Some(keyed) = update.keyed.take() {
+                without_store |= !keyed.keep(&mut result, served).await;
+            }
+            Sent::Ended(result, without_store)
         };
         match OutlivesClient::new(worker, (flag, trace), call).await {
             Sent::Ended(result, exposed) => return (result.map_err(ProxyError::from), exposed),

@@ -12,6 +12,8 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::body::ResponseBody;
+use super::keyed::KeyedError;
+use crate::idempotency::key;
 use crate::lease::LeaseError;
 use crate::telemetry::labels::{ClientError, EditRefusal, LabelValue, UpstreamError};
 
@@ -48,6 +50,9 @@ pub(crate) enum ProxyError {
     /// The edit was sent to the store, and whether it was made could not be found out.
     #[error("the store did not tell within {within:?} whether the edit was made")]
     EditUnknown { within: Duration },
+    /// An earlier call had its key: nothing was sent.
+    #[error("{0}")]
+    Keyed(#[from] KeyedError),
 }
 
 /// Why a client's message is refused.
@@ -75,6 +80,13 @@ pub(crate) enum Refusal {
     BodyTimeout,
     #[error("the body broke off or is malformed")]
     BodyBroken,
+    #[error("the request has more than one Idempotency-Key")]
+    SeveralKeys,
+    #[error(
+        "an Idempotency-Key is 1 to {} visible ASCII characters, bare or in double quotes",
+        key::LONGEST
+    )]
+    KeySyntax,
 }
 
 /// Why there is no connection to an upstream.
@@ -102,8 +114,13 @@ impl ProxyError {
     pub(crate) fn into_response(self, method: &Method) -> Response<ResponseBody> {
         let detail = self.to_string();
         let (status, closes) = self.status();
-        let sent =
-            matches!(self, Self::Unanswered(_) | Self::BrokenOff(_) | Self::EditUnknown { .. });
+        let sent = matches!(
+            self,
+            Self::Unanswered(_)
+                | Self::BrokenOff(_)
+                | Self::EditUnknown { .. }
+                | Self::Keyed(KeyedError::Unknown)
+        );
         let unknown = sent && !method.is_safe();
         let retry = if unknown { "unknown" } else { "safe" };
         let mut response = problem(status, &detail, retry);
@@ -111,7 +128,7 @@ impl ProxyError {
         if unknown {
             headers.insert(OUTCOME, HeaderValue::from_static("unknown"));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::CONFLICT) {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
@@ -133,6 +150,18 @@ impl ProxyError {
                 (StatusCode::GATEWAY_TIMEOUT, false)
             }
             Self::Unanswered(_) => (StatusCode::BAD_GATEWAY, false),
+            Self::Keyed(error) => (error.status(), false),
+        }
+    }
+}
+
+impl KeyedError {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Running => StatusCode::CONFLICT,
+            Self::OtherPayload => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unknown => StatusCode::GATEWAY_TIMEOUT,
+            Self::StoreLost => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -150,7 +179,9 @@ impl Refusal {
             | Self::HostCount
             | Self::HostSyntax
             | Self::Target
-            | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            | Self::BodyBroken
+            | Self::SeveralKeys
+            | Self::KeySyntax => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -166,6 +197,7 @@ impl Refusal {
             Self::BodyTooLarge { .. } => ClientError::BodyTooLarge,
             Self::BodyMemory => ClientError::HeldBodies,
             Self::BodyTimeout => ClientError::BodyTimeout,
+            Self::SeveralKeys | Self::KeySyntax => ClientError::IdempotencyKey,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One call to an upstream: over a kept connection that is driven inside the call's own future, to the end of its answer.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -11,8 +12,10 @@ use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::ahead::Ahead;
 use super::body::{BodyError, RequestBody};
 use super::error::{ConnectError, ProxyError, Refusal, Unanswered, switches};
+use super::memory::HeldMemory;
 use super::pool::{FIRST_PAUSE, Link, Pool};
 use super::traced;
 use crate::clock::{self, Instant};
@@ -154,7 +157,7 @@ pub(crate) async fn exchange(
     let may_switch = request.headers().contains_key(UPGRADE);
     let mut answer = std::pin::pin!(link.sender.try_send_request(*request));
     let mut begun = false;
-    let answered = std::future::poll_fn(|cx| {
+    let answered = poll_fn(|cx| {
         if !std::mem::replace(&mut begun, true) || streams {
             link.drive(cx);
         } else {
@@ -276,6 +279,7 @@ pub(crate) struct Relay {
     body: Incoming,
     link: Option<Box<Link>>,
     pool: Rc<Pool>,
+    ahead: Option<Box<Ahead>>,
 }
 
 /// Why an answer's body ends before its end. The client's message must break off as well.
@@ -294,7 +298,7 @@ pub(crate) enum RelayError {
 
 impl Relay {
     fn new(body: Incoming, link: Box<Link>, pool: Rc<Pool>) -> Self {
-        let mut relay = Self { body, link: Some(link), pool };
+        let mut relay = Self { body, link: Some(link), pool, ahead: None };
         if relay.body.is_end_stream() {
             relay.give_back();
         } else if let Some(link) = &mut relay.link {
@@ -309,7 +313,43 @@ impl Relay {
         }
     }
 
+    /// Reads until the body is whole, or more than `limit` bytes are held, or no memory is left to hold it. Says whether it is
+    /// whole. What was read comes first from then on, also where this was dropped in between.
+    pub(crate) async fn read_ahead(&mut self, limit: usize, memory: HeldMemory) -> bool {
+        if self.is_end_stream() {
+            return true;
+        }
+        self.ahead = Some(Box::new(Ahead::new(memory)));
+        loop {
+            let frame = poll_fn(|cx| self.poll_rest(cx)).await;
+            let Some(ahead) = &mut self.ahead else { return false };
+            match ahead.take(frame, limit) {
+                Some(whole) => return whole,
+                None if self.body.is_end_stream() => return true,
+                None => {}
+            }
+        }
+    }
+
+    /// What was read ahead, in one piece.
+    pub(crate) fn held(&mut self) -> Bytes {
+        self.ahead.as_mut().map(|ahead| ahead.join()).unwrap_or_default()
+    }
+
     pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+        if let Some(ahead) = &mut self.ahead {
+            match ahead.next() {
+                Some(frame) => return Poll::Ready(Some(frame)),
+                None => self.ahead = None,
+            }
+        }
+        self.poll_rest(cx)
+    }
+
+    fn poll_rest(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
@@ -368,10 +408,17 @@ impl Relay {
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.is_end_stream() && self.ahead.as_ref().is_none_or(|ahead| ahead.is_empty())
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let mut hint = self.body.size_hint();
+        let Some(ahead) = &self.ahead else { return hint };
+        let held = ahead.len() as u64;
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper.saturating_add(held));
+        }
+        hint.set_lower(hint.lower().saturating_add(held));
+        hint
     }
 }

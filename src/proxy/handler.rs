@@ -20,6 +20,7 @@ use super::error::{self, ProxyError, Refusal, Unanswered};
 use super::facts::{self, Forwards};
 use super::forward::{Answer, Answered, forward};
 use super::headers::{self, Hop, INTERLOCK_DEGRADED, INTERLOCK_FLAG, INTERLOCK_PATH};
+use super::keyed;
 use super::server::Admitted;
 use super::traced;
 use super::tunnel;
@@ -118,6 +119,13 @@ async fn serve(
     traced::mark(told, &mut request);
 
     if let Some((plan, _)) = &plan
+        && plan.entity.is_some()
+        && let Some(replayed) =
+            keyed::begin(worker, &plan.route, &plan.keyed, &mut request, told).await?
+    {
+        return Ok(replayed);
+    }
+    if let Some((plan, _)) = &plan
         && let Some(mut watched) = plan.watched.take()
     {
         verify::hold_value(worker, &plan.route, &mut watched, &mut request).await?;
@@ -194,8 +202,8 @@ fn plan<'w>(
     let (decision, freshness, version) =
         decided.unwrap_or((Decision::NO_ENTITY, Freshness::NeverLoaded, 0));
     Decided { flag: route.flag_index, decision }.emit(&worker.shared.telemetry);
-    let (trace, watched) = (TraceContext::NONE, Cell::new(watched));
-    let plan = Plan { route, decision, version, entity, trace, span: None, watched };
+    let (trace, watched, keyed) = (TraceContext::NONE, Cell::new(watched), Cell::new(None));
+    let plan = Plan { route, decision, version, entity, trace, span: None, watched, keyed };
     Planned::Update(plan, freshness)
 }
 

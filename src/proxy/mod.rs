@@ -9,10 +9,13 @@
 //! 5. `paths` sends it, by [`forward`], over a connection of a [`pool`] (as [`upstream_io`] bounds it); [`body`] carries bodies both ways.
 //! 6. [`error`] turns what went wrong into an answer; [`tunnel`] takes over where the protocol is changed.
 //!
+//! [`keyed`] sees to it that an update with an `Idempotency-Key` takes effect once.
+//!
 //! [`verify`] notes what the lost-update detector has to know of an update, and [`reads`] reads entities for it.
 //! [`worker`] is what one thread has for all that, [`shadows`] what it has for what runs beside; [`tap`] captures an answer for
 //! those, [`candidate`] calls whom it is compared with; [`traced`] is what a traced call leaves.
 
+mod ahead;
 pub(crate) mod body;
 pub(crate) mod call;
 pub(crate) mod candidate;
@@ -22,6 +25,7 @@ pub(crate) mod forward;
 mod handler;
 pub(crate) mod headers;
 mod io;
+pub(crate) mod keyed;
 pub(crate) mod memory;
 pub(crate) mod pool;
 pub(crate) mod reads;

@@ -24,6 +24,7 @@ use crate::domain::flag::{FlagState, Path};
 use crate::domain::retry::RetryBudget;
 use crate::domain::route::{RouteSpec, Router};
 use crate::domain::source::Source;
+use crate::idempotency::Records;
 use crate::lease::{LocalLeases, SidecarLeases};
 use crate::shadow::notebook::Notebook;
 use crate::shadow::{Crowd, CrowdGuard, CrowdTable, Judge};
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) documents: Option<Documents>,
     /// Whose edit of a field is next, in this process.
     pub(crate) edit_turns: LocalLeases,
+    /// What became of calls with idempotency keys.
+    pub(crate) keys: Records,
     /// Where shadows are judged; there where a flag has any.
     pub(crate) judge: Option<Judge>,
     crowd: Arc<CrowdTable>,
@@ -59,11 +62,19 @@ pub(crate) struct Shared {
     pub(crate) abandoned: AtomicUsize,
 }
 
+/// What workers have of the fleet's store, or of this process in its stead.
+pub(crate) struct InStore {
+    pub(crate) leases: SidecarLeases,
+    pub(crate) keys: Records,
+    /// There only where there is a store.
+    pub(crate) documents: Option<Documents>,
+}
+
 impl Shared {
     pub(crate) fn new(
         config: Config,
         store: FlagStore,
-        (leases, documents): (SidecarLeases, Option<Documents>),
+        InStore { leases, keys, documents }: InStore,
         judge: Option<Judge>,
         telemetry: Telemetry,
         notebook: Option<Notebook>,
@@ -88,6 +99,7 @@ impl Shared {
             leases,
             documents,
             edit_turns: LocalLeases::new(),
+            keys,
             judge,
             crowd: CrowdTable::new(),
             telemetry,

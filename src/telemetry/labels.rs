@@ -49,11 +49,13 @@ macro_rules! label_enum {
 mod admin;
 mod divergence;
 mod edits;
+mod idempotency;
 mod store;
 
 pub use admin::{AdminFile, AdminRefusal};
 pub use divergence::{DetectorState, Inconclusive, ReadResult, ShadowSkip, SpanDrop};
 pub use edits::{EditQueued, EditRefusal, ReceiptFound, RetryReason};
+pub use idempotency::KeyResult;
 pub use store::{Breaker, LeaseGate, StoreOperation, StoreResult};
 
 macro_rules! label_of_domain {
@@ -226,6 +228,8 @@ label_enum! {
         MethodRefused => "method_refused",
         /// An `Expect` other than `100-continue`.
         Expectation => "expectation",
+        /// An `Idempotency-Key` that is none, or several.
+        IdempotencyKey => "idempotency_key",
     }
 }
 

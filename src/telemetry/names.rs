@@ -8,7 +8,7 @@ use crate::domain::flag::{Path, Protection};
 
 use super::labels::{
     AdminFile, AdminRefusal, Breaker, ChangeKind, ClientError, CodeClass, DetectorState,
-    EditQueued, EditRefusal, Exposure, FlagsError, Inconclusive, LabelValue, LeaseGate,
+    EditQueued, EditRefusal, Exposure, FlagsError, Inconclusive, KeyResult, LabelValue, LeaseGate,
     LeaseRefusal, Outcome, ReadResult, ReceiptFound, RetryReason, Role, ShadowSkip, SpanDrop,
     StoreOperation, StoreResult, TransitionStep, UpstreamError, words,
 };
@@ -168,6 +168,10 @@ catalogue! {
         [FLAG, PATH, closed::<Protection>("protection"), closed::<Outcome>("outcome")],
         "Updates by the protection that they really had and what became of them.",
         "sum by (flag, protection) (rate(interlock_updates_total{outcome=\"applied\"}[5m]))";
+    IDEMPOTENT_REQUESTS = "interlock_idempotent_requests_total", Counter, "calls",
+        [FLAG, closed::<KeyResult>("result")],
+        "Updates with an Idempotency-Key, by what they came to.",
+        "sum by (flag, result) (rate(interlock_idempotent_requests_total[5m]))";
     EXPOSED_UPDATES = "interlock_exposed_updates_total", Counter, "updates",
         [FLAG, closed::<Exposure>("reason")],
         "Updates whose guarantee was weaker than their flag promises, by reason.",

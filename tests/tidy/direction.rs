@@ -22,8 +22,24 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("demo", &["app", "clock", "config", "domain", "net"]),
     ("app", &[ALL]),
     // Paths send over the proxy's connections.
-    ("paths", &["clock", "config", "domain", "lease", "proxy", "shadow", "telemetry"]),
-    ("proxy", &["clock", "config", "domain", "lease", "net", "shadow", "store", "telemetry"]),
+    (
+        "paths",
+        &["clock", "config", "domain", "idempotency", "lease", "proxy", "shadow", "telemetry"],
+    ),
+    (
+        "proxy",
+        &[
+            "clock",
+            "config",
+            "domain",
+            "idempotency",
+            "lease",
+            "net",
+            "shadow",
+            "store",
+            "telemetry",
+        ],
+    ),
     // Of the configuration only what it has of its own.
     (
         "admin",
@@ -44,6 +60,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
     // What speaks to the store emits events, and names what they are about.
     ("store", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG]),
     ("lease", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG]),
+    ("idempotency", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY]),
     ("fleet", &["clock", "domain", "remote", EVENTS, LABELS, TELEMETRY, "telemetry::VERSION"]),
     ("remote", &["clock", "config", "net", "tls", EVENTS, LABELS, TELEMETRY, TOPOLOGY]),
     // The exporter of spans dials the collector.

@@ -6,8 +6,9 @@ use super::{bytes, count};
 use crate::config::error::{ConfigProblems, Fault};
 use crate::config::tree::Branch;
 use crate::config::{
-    AnswerConfig, AtomicConfig, Conflict, EffectConfig, FixedConfig, FlagConfig, LeaseConfig,
-    OnRefusal, RouteConfig, ShadowConfig, ShadowMode, VerifyConfig, check, lists, values,
+    AnswerConfig, AtomicConfig, Conflict, EffectConfig, FixedConfig, FlagConfig, IdempotencyConfig,
+    LeaseConfig, OnRefusal, RouteConfig, ShadowConfig, ShadowMode, VerifyConfig, check, lists,
+    values,
 };
 use crate::domain::compare::{DecimalText, Rules, StatusRule};
 use crate::domain::edit::AnswerTemplate;
@@ -36,6 +37,10 @@ pub(super) fn flag(name: &str, at: &Branch<'_>) -> Result<FlagConfig, ConfigProb
         lease: LeaseConfig {
             wait: at.get("lease.wait", values::duration)?,
             max_waiters: count(at, "lease.max_waiters")?,
+        },
+        idempotency: IdempotencyConfig {
+            keep: at.get("idempotency.keep", values::duration)?,
+            max_body: bytes(at, "idempotency.max_body")?,
         },
         fixed: fixed(at)?,
         max_document: bytes(at, "fixed.max_document")?,

@@ -26,6 +26,7 @@ pub(super) struct Flag<'c> {
     store_patience: Time,
     reveal: Vec<Shown<'c, PointerPattern>>,
     lease: Lease,
+    idempotency: Idempotency,
     fixed: Fixed<'c>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verify: Option<Verify<'c>>,
@@ -37,6 +38,12 @@ pub(super) struct Flag<'c> {
 struct Lease {
     wait: Time,
     max_waiters: usize,
+}
+
+#[derive(Serialize)]
+struct Idempotency {
+    keep: Time,
+    max_body: Bytes,
 }
 
 #[derive(Serialize)]
@@ -95,6 +102,10 @@ impl<'c> From<&'c FlagConfig> for Flag<'c> {
             store_patience: Time(flag.store_patience),
             reveal: flag.reveal.iter().map(Shown).collect(),
             lease: Lease { wait: Time(flag.lease.wait), max_waiters: flag.lease.max_waiters },
+            idempotency: Idempotency {
+                keep: Time(flag.idempotency.keep),
+                max_body: Bytes(flag.idempotency.max_body),
+            },
             fixed: Fixed::new(flag),
             verify: flag.verify.as_ref().map(Verify::from),
             shadow: Shadow::new(flag.shadow.as_ref()),

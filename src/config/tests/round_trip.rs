@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    AdminOpen, AdminTlsConfig, Config, DivergenceConfig, EffectConfig, FixedConfig, LogFormat,
-    OtlpProtocol, RedisConfig, ShadowConfig, ShadowMode, StoreUrl, TracesConfig, UpstreamUrl,
-    VerifyConfig,
+    AdminOpen, AdminTlsConfig, Config, DivergenceConfig, EffectConfig, FixedConfig,
+    IdempotencyConfig, LogFormat, OtlpProtocol, RedisConfig, ShadowConfig, ShadowMode, StoreUrl,
+    TracesConfig, UpstreamUrl, VerifyConfig,
 };
 use crate::domain::compare::{DecimalText, PointerPattern, Rules, StatusRule};
 use crate::domain::flag::OnStoreLoss;
@@ -208,6 +208,7 @@ prop_compose! {
         flag.store_patience = times[8].min(times[9]);
         flag.lease.wait = times[9];
         flag.lease.max_waiters = max_waiters;
+        flag.idempotency = IdempotencyConfig { keep: times[8], max_body: max_waiters };
         if flip[4] {
             flag.on_store_loss = OnStoreLoss::Reject;
         }

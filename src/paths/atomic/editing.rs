@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Response;
 use tokio::time::sleep;
 
 use super::super::serialize;
 use super::super::update::{OutlivesClient, Update, note};
-use super::{AtomicConfig, Plan, Prepared};
+use super::{AtomicConfig, Plan, Prepared, made};
 use crate::clock::{self, Instant};
 use crate::documents::{Ask, Documents, Edit, Failed, Read, Splice, Written};
 use crate::domain::edit::Planned;
@@ -35,9 +36,9 @@ const RECEIPT_KEPT: Duration = Duration::from_secs(60);
 /// What became of an edit.
 pub(super) enum Edited {
     /// It was made; the update is settled.
-    Applied { answer: Bytes, queued: Duration },
+    Applied { answer: Response<Bytes>, queued: Duration, kept: bool },
     /// There is nothing to edit.
-    Missing { answer: Bytes, update: Update, queued: Duration },
+    Missing { answer: Response<Bytes>, update: Update, queued: Duration },
     /// It can't be made safely; perhaps the entity's lease is held.
     Refused { reason: EditRefusal, update: Update, lease: Option<Lease> },
     /// The store is gone, and the flag lets calls go on without it.
@@ -125,7 +126,7 @@ impl<'w> Editing<'w> {
             },
         };
         match read {
-            Read::Done => self.applied(ReceiptFound::Applied, None),
+            Read::Done => self.done().await,
             Read::Replaced => self.look_again().await,
             Read::Document { holder: Some(holder), .. }
             | Read::Missing { holder: Some(holder), .. }
@@ -174,7 +175,8 @@ impl<'w> Editing<'w> {
                     old: document.slice_ref(splice.old),
                     new: splice.new.into(),
                 });
-                (splices.collect(), self.prepared.answer(self.declared, &values))
+                let answer = self.prepared.answer(self.declared, &values);
+                (splices.collect(), made(&self.declared.answer, answer))
             }
         };
         if self.is_open && !self.spend(RetryReason::Unknown) {
@@ -186,23 +188,32 @@ impl<'w> Editing<'w> {
         let edit = Edit { ask: self.ask(), owner, fence, keep: self.keep(), splices };
         let (documents, was_open) = (self.documents.clone(), self.is_open);
         let of = (self.plan.route.flag_index, self.plan.trace);
-        let (written, update) = OutlivesClient::new(self.worker, of, async move {
+        let (written, update, kept) = OutlivesClient::new(self.worker, of, async move {
             update.set_sent(true);
             let written = documents.edit(&place, edit).await;
-            match &written {
+            let kept = match &written {
                 Ok(Written::Applied | Written::Already) => {
                     update.settle(Outcome::Applied);
+                    Some((update.keep_made(&answer).await, answer))
                 }
-                Err(Failed::Unknown) => {}
-                Ok(_) | Err(Failed::NotExecuted) => update.set_sent(was_open),
-            }
-            (written, update)
+                Err(Failed::Unknown) => None,
+                Ok(_) | Err(Failed::NotExecuted) => {
+                    update.set_sent(was_open);
+                    None
+                }
+            };
+            (written, update, kept)
         })
         .await;
         self.update = Some(update);
+        if let Some((kept, answer)) = kept {
+            let already = matches!(written, Ok(Written::Already));
+            let found = if already { ReceiptFound::Applied } else { ReceiptFound::Absent };
+            return self.applied(found, answer, kept);
+        }
         match written {
-            Ok(Written::Applied) => self.applied(ReceiptFound::Absent, Some(answer)),
-            Ok(Written::Already) => self.applied(ReceiptFound::Applied, Some(answer)),
+            // Was told of above.
+            Ok(Written::Applied | Written::Already) => self.unknown(),
             Ok(Written::Held) => self.queue(EditQueued::LeaseHeld).await,
             Ok(Written::TooLarge) => self.refused(EditRefusal::TooLarge),
             Ok(Written::Replaced) => self.look_again().await,
@@ -287,22 +298,30 @@ impl<'w> Editing<'w> {
         }
     }
 
-    fn applied(&mut self, found: ReceiptFound, answer: Option<Bytes>) -> Next {
+    /// An earlier try was made.
+    async fn done(&mut self) -> Next {
+        let answer = made(&self.declared.answer, self.prepared.answer_unseen(self.declared));
+        let mut kept = true;
+        if let Some(update) = &mut self.update {
+            update.settle_once(Outcome::Applied);
+            kept = update.keep_made(&answer).await;
+        }
+        self.applied(ReceiptFound::Applied, answer, kept)
+    }
+
+    fn applied(&mut self, found: ReceiptFound, answer: Response<Bytes>, kept: bool) -> Next {
         if self.is_open {
             let flag = self.plan.route.flag_index;
             OutcomeFound { flag, result: found }.emit(&self.worker.shared.telemetry);
         }
-        if let Some(mut update) = self.update.take() {
-            update.settle_once(Outcome::Applied);
-        }
-        let answer = answer.unwrap_or_else(|| self.prepared.answer_unseen(self.declared));
-        Break(Edited::Applied { answer, queued: self.queued })
+        self.update = None;
+        Break(Edited::Applied { answer, queued: self.queued, kept })
     }
 
     fn missing(&mut self) -> Next {
         match self.update.take() {
             Some(update) if !self.is_open => Break(Edited::Missing {
-                answer: self.prepared.missing(self.declared),
+                answer: made(&self.declared.missing, self.prepared.missing(self.declared)),
                 update,
                 queued: self.queued,
             }),

@@ -25,7 +25,6 @@ use super::update::Update;
 use super::{Plan, Routed, serialize};
 use crate::clock::{self, Instant};
 use crate::config::{AnswerConfig, AtomicConfig, FixedConfig, OnRefusal};
-use crate::documents::Documents;
 use crate::lease::{Lease, LeaseTerms, Leases, StoreTerms};
 use crate::proxy::body::RequestBody;
 use crate::proxy::call::Told;
@@ -62,7 +61,7 @@ pub(super) async fn serve<'w>(
         Ok(prepared) => prepared,
         Err(reason) => return refused(worker, plan, entity, request, (reason, update, None)).await,
     };
-    let turn = turn(worker, plan, documents, &prepared).await?;
+    let turn = turn(worker, plan, &prepared).await?;
     let waited = turn.waited() + (arrived - began);
     let editing = Editing::new(worker, plan, (entity, declared), documents, prepared, update);
     let edited = editing.run().await;
@@ -70,14 +69,14 @@ pub(super) async fn serve<'w>(
     turn.release();
     let (edited, spent) = edited;
     match edited {
-        Edited::Applied { answer, queued } => {
-            let answered = answered(&declared.answer, answer, (began, waited + queued));
-            Ok(Routed::Answered(answered))
+        Edited::Applied { answer, queued, kept } => {
+            told.without_store |= !kept;
+            Ok(Routed::Answered(answered(answer, (began, waited + queued))))
         }
         Edited::Missing { answer, mut update, queued } => {
             update.settle(Outcome::Rejected);
-            let answered = answered(&declared.missing, answer, (began, waited + queued));
-            Ok(Routed::Answered(answered))
+            told.without_store |= !update.keep_made(&answer).await;
+            Ok(Routed::Answered(answered(answer, (began, waited + queued))))
         }
         Edited::Refused { reason, update, lease } => {
             refused(worker, plan, entity, request, (reason, update, lease)).await
@@ -92,12 +91,7 @@ pub(super) async fn serve<'w>(
 }
 
 /// The turn among this process's edits of the same fields: of those that would meet in the store one is made at a time.
-async fn turn(
-    worker: &Worker,
-    plan: &Plan<'_>,
-    _documents: &Documents,
-    prepared: &Prepared,
-) -> Result<Lease, ProxyError> {
+async fn turn(worker: &Worker, plan: &Plan<'_>, prepared: &Prepared) -> Result<Lease, ProxyError> {
     let lease = plan.route.flag.lease;
     let terms = LeaseTerms {
         wait: lease.wait,
@@ -135,15 +129,16 @@ async fn refused<'w>(
     Ok(Routed::To(pool, update))
 }
 
-fn answered(
-    declared: &AnswerConfig,
-    body: Bytes,
-    (began, waited): (Instant, Duration),
-) -> Answered {
+/// The answer that is declared, with its body.
+fn made(declared: &AnswerConfig, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     // The configuration allows status codes alone.
     *response.status_mut() = StatusCode::from_u16(declared.status).unwrap_or_default();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn answered(response: Response<Bytes>, (began, waited): (Instant, Duration)) -> Answered {
     let elapsed = (clock::now() - began).saturating_sub(waited);
     Answered { answer: Answer::Made(response), elapsed, waited }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::*;
-use crate::config::{FixedConfig, FlagConfig, LeaseConfig, ShadowConfig, ShadowMode};
+use crate::config::{
+    FixedConfig, FlagConfig, IdempotencyConfig, LeaseConfig, ShadowConfig, ShadowMode,
+};
 use crate::domain::compare::Rules;
 use crate::domain::flag::OnStoreLoss;
 use crate::domain::percent::Percent;
@@ -32,6 +34,7 @@ fn flag() -> FlagConfig {
         on_store_loss: OnStoreLoss::default(),
         store_patience: Duration::ZERO,
         lease: LeaseConfig { wait: Duration::ZERO, max_waiters: 0 },
+        idempotency: IdempotencyConfig { keep: Duration::ZERO, max_body: 0 },
         fixed: FixedConfig::Serialize,
         max_document: 0,
         routes: Vec::new(),

@@ -36,7 +36,7 @@ pub use store::{
     StoreFault, StorePushChanged, StoreUnreachable,
 };
 pub use updates::{
-    Decided, LeaseGranted, LeaseRefused, LeaseReleased, UpdateExposed, UpdateFinished,
+    Decided, KeySeen, LeaseGranted, LeaseRefused, LeaseReleased, UpdateExposed, UpdateFinished,
 };
 
 /// The value of a gauge that says whether something holds.

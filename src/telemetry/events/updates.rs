@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::decision::Decision;
 use crate::domain::flag::{Path, Protection};
-use crate::telemetry::labels::{Exposure, LabelValue, LeaseRefusal, Outcome};
+use crate::telemetry::labels::{Exposure, KeyResult, LabelValue, LeaseRefusal, Outcome};
 use crate::telemetry::limiter::Fault;
 use crate::telemetry::logging::TARGET;
 use crate::telemetry::trace;
@@ -48,6 +48,32 @@ impl UpdateFinished {
         let [path, protection, outcome] = kind;
         let place = [self.flag.get(), path, protection, outcome];
         telemetry.series().updates.at(place).increment(1);
+    }
+}
+
+/// An update with an idempotency key has come, and it is known what it comes to.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySeen {
+    /// The update's flag.
+    pub flag: FlagIndex,
+    /// What it comes to.
+    pub result: KeyResult,
+}
+
+impl KeySeen {
+    /// Tells of it.
+    pub fn emit(self, telemetry: &Telemetry) {
+        let Self { flag, result } = self;
+        telemetry.series().idempotent_requests.at([flag.get(), result.index()]).increment(1);
+        tracing::debug!(
+            target: TARGET,
+            event = "idempotency_key_seen",
+            trace_id = trace::trace_id(),
+            span_id = trace::span_id(),
+            flag = telemetry.flag_name(flag),
+            result = result.word(),
+            "an update with an idempotency key"
+        );
     }
 }
 

@@ -25,6 +25,8 @@ label_enum! {
         DocumentRead => "document_read",
         /// Editing a document.
         DocumentEdit => "document_edit",
+        /// Looking up or writing down what became of a call with an idempotency key.
+        Idempotency => "idempotency",
         /// Asking for a lease.
         LeaseAcquire => "lease_acquire",
         /// Giving a lease back.
