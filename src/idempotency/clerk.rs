@@ -108,7 +108,7 @@ impl Inner {
                 asked = answered;
             }
         }
-        let said = asked.ok().and_then(read).unwrap_or(Asked::NotAsked);
+        let said = asked.ok().and_then(read).unwrap_or(Asked::Unheard);
         if reply.send(said).is_err() {
             // Whoever asked has gone. The claim said so already, but that may have overtaken this.
             self.end(record, &WITHDRAW, &[record.ticket.as_bytes()], None).await;

@@ -60,7 +60,7 @@ pub(super) enum Asked {
     Abandoned,
     Answered(Box<StoredAnswer>),
     /// It said nothing, or nothing that can be understood.
-    NotAsked,
+    Unheard,
 }
 
 /// A first call's own record.
@@ -87,12 +87,12 @@ impl FleetRecords {
         let (reply, replied) = oneshot::channel();
         // A store's thread that is gone answers nothing.
         let asked = match self.requests.send(Request::Begin(record, reply)) {
-            Ok(()) => replied.await.unwrap_or(Asked::NotAsked),
-            Err(_) => Asked::NotAsked,
+            Ok(()) => replied.await.unwrap_or(Asked::Unheard),
+            Err(_) => Asked::Unheard,
         };
         let begun = match asked {
             Asked::First => return Begun::First(claim),
-            Asked::NotAsked => return Begun::Unrecorded(claim),
+            Asked::Unheard => return Begun::Unrecorded(claim),
             Asked::Running => Begun::Running,
             Asked::OtherPayload => Begun::OtherPayload,
             Asked::Abandoned => Begun::Abandoned,

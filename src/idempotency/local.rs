@@ -212,8 +212,7 @@ mod tests {
     }
 
     fn is_answered(records: &LocalRecords, key: usize) -> bool {
-        let found =
-            records.table().records.get(&RecordName::of("flag", &key.to_string())).is_some();
+        let found = records.table().records.contains_key(&RecordName::of("flag", &key.to_string()));
         found && matches!(begin(records, key, TERMS), Begun::Answered(_))
     }
 

@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 
-use super::forward::RelayError;
 use super::memory::HeldMemory;
+use super::relay::RelayError;
 
 /// What comes before the rest of a body.
 pub(super) struct Ahead {

@@ -6,7 +6,8 @@
 //! 2. [`handler`] takes it from its head to the head of its answer, step by step.
 //! 3. [`facts`] refuses what is no valid request and makes out what it is about.
 //! 4. [`headers`] ends what is hop-by-hop and adds what this hop has to say.
-//! 5. `paths` sends it, by [`forward`], over a connection of a [`pool`] (as [`upstream_io`] bounds it); [`body`] carries bodies both ways.
+//! 5. `paths` sends it, by [`forward`], over a connection of a [`pool`] (as [`upstream_io`] bounds it); [`body`] carries bodies both
+//!    ways, an answer's by way of its [`relay`].
 //! 6. [`error`] turns what went wrong into an answer; [`tunnel`] takes over where the protocol is changed.
 //!
 //! [`keyed`] sees to it that an update with an `Idempotency-Key` takes effect once.
@@ -29,6 +30,7 @@ pub(crate) mod keyed;
 pub(crate) mod memory;
 pub(crate) mod pool;
 pub(crate) mod reads;
+pub(crate) mod relay;
 pub(crate) mod server;
 pub(crate) mod shadows;
 pub(crate) mod tap;

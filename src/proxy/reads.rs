@@ -9,8 +9,9 @@ use http::header::{ACCEPT, CACHE_CONTROL, HOST, USER_AGENT};
 use http::{HeaderValue, Method, Request, Uri};
 
 use super::body::RequestBody;
-use super::forward::{Answer, Relay, forward};
+use super::forward::{Answer, forward};
 use super::pool::Pool;
+use super::relay::Relay;
 use crate::clock::{self, Instant};
 use crate::config::Config;
 use crate::domain::flag::Path;

@@ -8,7 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::clean;
 use crate::proxy::call::CallGuard;
-use crate::proxy::forward::{Relay, RelayError};
+use crate::proxy::relay::{Relay, RelayError};
 use crate::proxy::tap::Tap;
 
 /// The body of an answer to a client.
