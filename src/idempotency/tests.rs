@@ -114,6 +114,14 @@ fn of_two_sidecars_one_runs_a_key_and_both_have_its_answer() {
 }
 
 #[test]
+fn no_record_is_forgotten_while_its_call_may_run() {
+    let hour = Duration::from_secs(3600);
+
+    assert_eq!(Terms::new(hour, PATIENCE), Terms { keep: hour, running: PATIENCE + SLACK });
+    assert_eq!(Terms::new(Duration::from_millis(1), PATIENCE).keep, PATIENCE + SLACK);
+}
+
+#[test]
 fn a_claim_that_is_let_go_says_what_is_known() {
     on_a_store_thread(async {
         let server = TestServer::redis();
