@@ -248,4 +248,5 @@ fn a_sidecar_that_ends_under_a_call_says_that_nobody_knows() {
 
     // At once: a call may run for longer than any test, by the bounds of this configuration.
     two.call(&keyed("k", "J1")).assert_problem(504, "unknown");
+    assert_eq!(app.requests().len(), 1, "it is run nowhere else");
 }
