@@ -59,9 +59,9 @@ pub mod fleet;
 
 pub mod store;
 
-mod documents;
-
 mod remote;
+
+mod documents;
 
 mod shadow;
 

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::{Running, StartError, spawn};
 use crate::clock;
 use crate::config::{self, Config, RedisConfig};
-use crate::documents::{DocumentDesk, Documents, Request as DocumentRequest};
+use crate::documents::{DocumentDesk, DocumentRequests, Documents};
 use crate::domain::flag::OnStoreLoss;
 use crate::fleet::gate::{Gate, Standing, changes_by};
 use crate::fleet::session::{Calls, Identity, Session};
@@ -76,7 +76,7 @@ struct Parts {
 /// What other threads ask of it, beside leases.
 struct Asked {
     exchanges: JournalRequests,
-    documents: mpsc::UnboundedReceiver<DocumentRequest>,
+    edits: DocumentRequests,
     of_keys: idempotency::Requests,
     /// Asks for the end of what is asked of keys.
     ended_keys: FleetRecords,
@@ -97,7 +97,7 @@ impl StoreThread {
         let leases = FleetLeases::new(gate.clone(), redis.timeout, desk.clone());
         // After a restart the host's name may be the same, and by chance the rest of it.
         let sidecar = format!("{}/{:x}", me.id, me.started_ms);
-        let (documents, document_requests) = Documents::new(gate.clone(), sidecar);
+        let (documents, edits) = Documents::new(gate.clone(), sidecar);
         let (keys, of_keys) = FleetRecords::new(&me.id);
         let (fleet_flags, requests) = FleetFlags::new();
         let (journal, exchanges) = FleetJournal::new();
@@ -119,7 +119,7 @@ impl StoreThread {
             telemetry: telemetry.clone(),
         };
         let ended_keys = keys.clone();
-        let asked = Asked { exchanges, documents: document_requests, of_keys, ended_keys };
+        let asked = Asked { exchanges, edits, of_keys, ended_keys };
         let (stop, stopped) = oneshot::channel();
         let running = spawn("store".to_owned(), move || {
             // It belongs to the thread that makes it.
@@ -209,7 +209,7 @@ pub(super) fn identity() -> Identity {
 
 async fn serve(
     parts: Parts,
-    Asked { exchanges, documents, of_keys, ended_keys }: Asked,
+    Asked { exchanges, edits, of_keys, ended_keys }: Asked,
     stopped: oneshot::Receiver<()>,
 ) {
     let keys = Keys::new(&parts.redis.prefix);
@@ -239,7 +239,6 @@ async fn serve(
         exchanges,
         parts.telemetry.clone(),
     );
-    let document_desk = DocumentDesk::new(remote.clone(), keys.clone(), parts.telemetry.clone());
     let key_clerk = Clerk::new(
         remote.clone(),
         keys.clone(),
@@ -247,12 +246,19 @@ async fn serve(
         of_keys,
         parts.telemetry.clone(),
     );
+    let documents = DocumentDesk::new(
+        remote.clone(),
+        keys.clone(),
+        parts.gate.clone(),
+        beat.clone(),
+        parts.telemetry.clone(),
+    );
     let endless = [
         tasks.spawn_local(key_clerk.run()),
         tasks.spawn_local(spread(pushed, desk.clone(), routes)),
         tasks.spawn_local(beat_when_applied(parts.applied.clone(), beat)),
         tasks.spawn_local(clerk.run()),
-        tasks.spawn_local(document_desk.run(documents)),
+        tasks.spawn_local(documents.run(edits)),
     ];
     let close = parts.close.clone();
     let (leave, write_last) =

@@ -1,6 +1,5 @@
-//! The store thread's side: runs the scripts, each on its own, as many at once as calls ask.
+//! The store thread's side: runs the scripts, each for whoever waits for it.
 
-use std::future::pending;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,19 +7,21 @@ use std::time::Duration;
 
 use redis::Value;
 use tokio::sync::mpsc;
-use tokio::task::spawn_local;
+use tokio::task::JoinSet;
 
 use super::scripts::{EDIT, READ};
-use super::{Ask, Edit, Failed, Read, Request, Splice, Written};
+use super::{Ask, DocumentRequests, Edit, Edited, Errand, Failed, Order, Read, answer};
 use crate::domain::edit::Anchor;
 use crate::fleet::Keys;
-use crate::fleet::gate::Place;
+use crate::fleet::gate::{Gate, Place};
 use crate::remote::{CallError, Lane, Remote, Script};
 use crate::telemetry::Telemetry;
 use crate::telemetry::events::StoreFault;
 
-/// Runs what workers ask for.
-#[derive(Clone)]
+/// The longest that a receipt is kept; longer ones count as this. It keeps the server's sums in range.
+const LONGEST_KEPT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Asks the store about documents.
 pub(crate) struct DocumentDesk {
     inner: Rc<Inner>,
 }
@@ -28,101 +29,135 @@ pub(crate) struct DocumentDesk {
 struct Inner {
     remote: Remote,
     keys: Keys,
+    gate: Gate,
     telemetry: Telemetry,
+    /// The store turned out to be another one.
+    suspect: mpsc::UnboundedSender<()>,
 }
 
 impl DocumentDesk {
-    pub(crate) fn new(remote: Remote, keys: Keys, telemetry: Telemetry) -> Self {
-        Self { inner: Rc::new(Inner { remote, keys, telemetry }) }
+    pub(crate) fn new(
+        remote: Remote,
+        keys: Keys,
+        gate: Gate,
+        suspect: mpsc::UnboundedSender<()>,
+        telemetry: Telemetry,
+    ) -> Self {
+        Self { inner: Rc::new(Inner { remote, keys, gate, telemetry, suspect }) }
     }
 
-    /// Never ends, whether anybody still asks or not. Whoever asks bounds how many run: each is a call, and each command ends
-    /// within `store.timeout`.
-    pub(crate) async fn run(self, mut requests: mpsc::UnboundedReceiver<Request>) {
-        while let Some(request) = requests.recv().await {
-            let inner = Rc::clone(&self.inner);
-            spawn_local(async move {
-                let trace = request.trace();
-                let running = pin!(inner.serve(request));
-                inner.telemetry.tracer().within(trace, running).await;
-            });
+    /// Does errands, for ever; dropped, it does not wait for the answers to those under way.
+    pub(crate) async fn run(self, requests: DocumentRequests) {
+        let DocumentRequests(mut errands) = requests;
+        let mut running = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                Some(errand) = errands.recv() => {
+                    let inner = Rc::clone(&self.inner);
+                    running.spawn_local(async move {
+                        let trace = errand.trace();
+                        let running = pin!(inner.run_errand(errand));
+                        inner.telemetry.tracer().within(trace, running).await;
+                    });
+                }
+                // One that panicked answers nothing, and its waiter sees that.
+                Some(_) = running.join_next() => {}
+                // Nobody can have an errand any more.
+                else => std::future::pending().await,
+            }
         }
-        pending().await
     }
 }
 
 impl Inner {
-    async fn serve(&self, request: Request) {
-        match request {
-            // Whoever asked may have gone.
-            Request::Read { place, ask, reply } => drop(reply.send(self.read(&place, &ask).await)),
-            Request::Edit { place, edit, reply } => {
-                drop(reply.send(self.edit(&place, &edit).await));
+    async fn run_errand(&self, errand: Errand) {
+        let place = errand.place;
+        match errand.order {
+            Order::Read(ask, reply) if !reply.is_closed() => {
+                let read = self.read(&place, &ask).await;
+                self.suspect_if(read == Ok(Read::Replaced), &place);
+                // Whoever asked may have gone.
+                drop(reply.send(read));
             }
-        }
-    }
-
-    async fn read(&self, place: &Arc<Place>, ask: &Ask) -> Result<Read, Failed> {
-        let value = self.run(&READ, place, ask, &[]).await?;
-        Read::of(value).map_err(|error| self.tell(&error))
-    }
-
-    async fn edit(&self, place: &Arc<Place>, edit: &Edit) -> Result<Written, Failed> {
-        let keep = millis(edit.keep);
-        let owner = edit.owner.as_deref().unwrap_or_default();
-        let mut words: Vec<&[u8]> = vec![owner.as_bytes(), &edit.fence, keep.as_bytes()];
-        for Splice { anchor, old, new } in &edit.splices {
-            words.extend([letter(*anchor), old, new]);
-        }
-        let value = self.run(&EDIT, place, &edit.ask, &words).await?;
-        Written::of(value).map_err(|error| self.tell(&error))
-    }
-
-    async fn run(
-        &self,
-        script: &Script,
-        place: &Arc<Place>,
-        ask: &Ask,
-        more: &[&[u8]],
-    ) -> Result<Value, Failed> {
-        let lease = self.keys.lease(&ask.entity);
-        let [holder, fence] = ["holder", "fence"].map(|name| format!("{lease}{name}"));
-        let receipt = self.keys.receipt(&ask.entity, &ask.receipt);
-        let epoch = self.keys.epoch();
-        let mut names = vec![&*ask.document, &holder, &fence, &receipt];
-        // A script of a cluster reaches one slot alone.
-        if !place.cluster {
-            names.push(&epoch);
-        }
-        let limit = ask.limit.to_string();
-        let mut words: Vec<&[u8]> = vec![place.epoch.as_bytes(), limit.as_bytes()];
-        words.extend(more);
-        let generation = Some(place.generation);
-        let answer = self.remote.run(Lane::Documents, script, &names, &words, generation).await;
-        answer.map_err(|error| {
-            StoreFault { error: &error, refused: error.is_refusal() }.emit(&self.telemetry);
-            match error {
-                CallError::NotExecuted(_) => Failed::NotExecuted,
-                CallError::Unknown(_) => Failed::Unknown,
+            Order::Edit(edit, reply) if !reply.is_closed() => {
+                let edited = self.edit(&place, &edit).await;
+                self.suspect_if(edited == Ok(Edited::Replaced), &place);
+                drop(reply.send(edited));
             }
+            Order::Read(..) | Order::Edit(..) => {}
+        }
+    }
+
+    async fn read(&self, place: &Place, ask: &Ask) -> Result<Read, Failed> {
+        let answered = self.run(&READ, place, ask, &[]).await;
+        // A read that may have run has written nothing.
+        let answer = answered.map_err(|_| Failed::NotExecuted)?;
+        answer::read(answer).map_err(|error| {
+            self.tell(&error, true);
+            Failed::NotExecuted
         })
     }
 
-    /// It may have done anything.
-    fn tell(&self, error: &(dyn std::error::Error + 'static)) -> Failed {
-        StoreFault { error, refused: true }.emit(&self.telemetry);
-        Failed::Unknown
+    async fn edit(&self, place: &Place, edit: &Edit) -> Result<Edited, Failed> {
+        let keep = edit.keep.clamp(Duration::from_millis(1), LONGEST_KEPT).as_millis().to_string();
+        let owner = edit.owner.as_deref().unwrap_or_default().as_bytes();
+        let mut words = vec![owner, &edit.fence.0, edit.text.as_bytes(), keep.as_bytes()];
+        for splice in &edit.splices {
+            words.extend([letter(splice.anchor), &splice.old, &splice.new]);
+        }
+        let answer =
+            self.run(&EDIT, place, &edit.ask, &words).await.map_err(|error| match error {
+                CallError::NotExecuted(_) => Failed::NotExecuted,
+                CallError::Unknown(_) => Failed::Unknown,
+            })?;
+        answer::edited(answer).map_err(|error| {
+            self.tell(&error, true);
+            Failed::Unknown
+        })
+    }
+
+    /// Runs a script on a document and what lies by its entity.
+    async fn run(
+        &self,
+        script: &Script,
+        place: &Place,
+        ask: &Ask,
+        more: &[&[u8]],
+    ) -> Result<Value, CallError> {
+        let lease = self.keys.lease(&ask.entity);
+        let (holder, fence) = (format!("{lease}holder"), format!("{lease}fence"));
+        let receipt = self.keys.receipt(&ask.entity, &ask.receipt);
+        let epoch = self.keys.epoch();
+        let mut keys = vec![&*ask.document, &holder, &fence, &receipt];
+        // A script of a cluster reaches one slot alone.
+        if !place.cluster {
+            keys.push(&epoch);
+        }
+        let limit = ask.limit.to_string();
+        let arguments = [&[place.epoch.as_bytes(), limit.as_bytes()], more].concat();
+        let generation = Some(place.generation);
+        let answer = self.remote.run(Lane::Documents, script, &keys, &arguments, generation).await;
+        answer.inspect_err(|error| self.tell(error, error.is_refusal()))
+    }
+
+    /// The session looks whether the store is another one.
+    fn suspect_if(&self, replaced: bool, place: &Arc<Place>) {
+        if replaced && self.gate.is_open_at(place) {
+            self.suspect.send(()).ok();
+        }
+    }
+
+    fn tell(&self, error: &(dyn std::error::Error + 'static), refused: bool) {
+        StoreFault { error, refused }.emit(&self.telemetry);
     }
 }
 
+/// As the script has it.
 fn letter(anchor: Anchor) -> &'static [u8] {
     match anchor {
         Anchor::Element => b"E",
         Anchor::Prefix => b"P",
         Anchor::Suffix => b"S",
     }
-}
-
-fn millis(duration: Duration) -> String {
-    duration.as_millis().max(1).to_string()
 }

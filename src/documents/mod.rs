@@ -1,7 +1,13 @@
-//! The app's documents in the store, as the strategy `atomic` reads and edits them.
+//! The app's JSON documents in the fleet's Redis: read and edited in place, each in one step of the server.
 //!
-//! This file is the workers' side: what is asked, and what may come of it. The scripts are run by the [`DocumentDesk`] on the
-//! store's thread, over connections of their own, so that no lease and no beat waits behind a large document.
+//! [`Documents`] is the workers' side; the store is asked by the [`DocumentDesk`] on the store's thread. [`Documents::read`] tells
+//! a document and how its entity stands; [`Documents::edit`] does what was planned on those bytes, if nothing that counts has
+//! changed since, and leaves a receipt. An edit whose outcome is not known is sent again as it is: the receipt makes both orders
+//! of the two harmless.
+//!
+//! Whoever edits holds the era for as long as the edit is under way, as whoever has a lease does.
+//!
+//! In a cluster a document has to lie in its entity's slot, as it does where its key is the entity; else the server refuses.
 
 mod answer;
 mod desk;
@@ -16,159 +22,197 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use self::desk::DocumentDesk;
 use crate::domain::edit::Anchor;
 use crate::domain::trace::TraceContext;
 use crate::fleet::gate::{Gate, Place};
+pub(crate) use desk::DocumentDesk;
 
-/// Which document is meant, for which update.
+/// Which document, for which update.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
-    /// The entity, by whose lease others are kept out.
+    /// What the update is of: its lease and its receipts lie by it.
     pub(crate) entity: Arc<str>,
     /// The document's key.
     pub(crate) document: Arc<str>,
-    /// What the update's receipt is called; the same for every try of it.
+    /// The update's id: the same for each try, another one for each update.
     pub(crate) receipt: Arc<str>,
-    /// The largest that the document may be, in bytes.
+    /// The largest document that is read or made, in bytes.
     pub(crate) limit: usize,
-    /// The trace under which the store is asked.
+    /// The span that the command goes under.
     pub(crate) trace: TraceContext,
 }
 
-/// An edit, planned on a document as it was read.
+/// What to make of a document that was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Edit {
+    /// Which.
     pub(crate) ask: Ask,
-    /// Who may hold the entity's lease; nobody, unless the call has it.
+    /// The lease under which it is made, if under one: [`Lease::owner`](crate::lease::Lease::owner).
     pub(crate) owner: Option<Arc<str>>,
-    /// The lease's counter as it was read: nobody was granted the lease since.
-    pub(crate) fence: Bytes,
-    /// How long the receipt is kept.
-    pub(crate) keep: Duration,
+    /// As it was read with the document.
+    pub(crate) fence: Fence,
+    /// What to replace; all of it or nothing.
     pub(crate) splices: Vec<Splice>,
+    /// What the receipt says, to whoever asks for the update again.
+    pub(crate) text: Arc<str>,
+    /// For how long the receipt is kept.
+    pub(crate) keep: Duration,
 }
 
-/// Bytes that are replaced.
-#[derive(Clone, Debug)]
+/// Some of a document's bytes, and what comes in their place.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Splice {
+    /// How the old bytes are found.
     pub(crate) anchor: Anchor,
+    /// What is there.
     pub(crate) old: Bytes,
+    /// What is to be there.
     pub(crate) new: Bytes,
 }
 
-/// What a look at a document shows.
-#[derive(Clone, Debug)]
+/// How an entity stood when its document was read: its last fencing token, and who had its lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fence(Bytes);
+
+/// What the store says of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
-    /// There it is, with the lease's counter and whoever holds the lease.
-    Document { bytes: Bytes, fence: Bytes, holder: Option<Arc<str>> },
-    /// There is none.
-    Missing { holder: Option<Arc<str>> },
-    /// The key holds something else than a string.
+    /// It is there.
+    Document {
+        /// As it is, byte for byte.
+        bytes: Bytes,
+        /// For an edit of it.
+        fence: Fence,
+        /// The owner of the entity's lease, while it is held.
+        holder: Option<Arc<str>>,
+    },
+    /// It is not there.
+    Missing {
+        /// The owner of the entity's lease, while it is held.
+        holder: Option<Arc<str>>,
+    },
+    /// What is there is no string.
     WrongType,
-    /// It is over the limit.
+    /// It is larger than the limit.
     TooLarge,
-    /// The update was made by an earlier try.
-    Done,
-    /// The store is another one.
+    /// The update was applied, and this is what its receipt says.
+    Done(String),
+    /// The store is another one than that of the place.
     Replaced,
 }
 
-/// What came of an edit. Nothing was written but with `Applied`.
-#[derive(Clone, Debug)]
-pub(crate) enum Written {
+/// What has become of an edit. Only with [`Applied`](Self::Applied) anything was written by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Edited {
+    /// It was made.
     Applied,
-    /// By an earlier try.
-    Already,
-    /// Somebody else holds the entity's lease.
+    /// The update was applied before, and this is what its receipt says.
+    Already(String),
+    /// Somebody else has the entity's lease.
     Held,
-    /// The document is no longer what the edit was planned on; this is what there is.
+    /// The document, or the entity's fence, is no longer as it was read. This is how it is: never [`Read::Done`] or
+    /// [`Read::Replaced`].
     Changed(Read),
-    /// It would be over the limit.
+    /// The document would be larger than the limit.
     TooLarge,
-    /// The store is another one.
+    /// The store is another one than that of the place.
     Replaced,
 }
 
 /// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failed {
-    /// The command certainly did not run.
+    /// Nothing was written, and nothing will be. A read fails in no other way.
+    #[error("the store was not asked, or refused: nothing was written")]
     NotExecuted,
-    /// It may have run.
+    /// It may have been written, or still be: the same edit, sent again, finds out.
+    #[error("the store did not answer: it may have been written")]
     Unknown,
 }
 
-/// What workers ask the desk for.
-pub(crate) enum Request {
-    Read { place: Arc<Place>, ask: Ask, reply: oneshot::Sender<Result<Read, Failed>> },
-    Edit { place: Arc<Place>, edit: Edit, reply: oneshot::Sender<Result<Written, Failed>> },
+/// Documents as the workers use them. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct Documents {
+    gate: Gate,
+    receipts: Arc<Receipts>,
+    /// Each call has one errand at most: the queue is as long as there are calls, which are bounded.
+    desk: mpsc::UnboundedSender<Errand>,
 }
 
-impl Request {
+/// What receipts are called.
+struct Receipts {
+    sidecar: String,
+    next: AtomicU64,
+}
+
+/// What the workers have done at the desk.
+pub(crate) struct DocumentRequests(mpsc::UnboundedReceiver<Errand>);
+
+/// What is done for a worker: where, what, and who waits for it.
+struct Errand {
+    place: Arc<Place>,
+    order: Order,
+}
+
+enum Order {
+    Read(Ask, oneshot::Sender<Result<Read, Failed>>),
+    Edit(Edit, oneshot::Sender<Result<Edited, Failed>>),
+}
+
+impl Errand {
     fn trace(&self) -> TraceContext {
-        match self {
-            Self::Read { ask, .. } | Self::Edit { edit: Edit { ask, .. }, .. } => ask.trace,
+        match &self.order {
+            Order::Read(ask, _) => ask.trace,
+            Order::Edit(edit, _) => edit.ask.trace,
         }
     }
 }
 
-/// The documents, as a worker reaches them. Clones share everything.
-#[derive(Clone)]
-pub(crate) struct Documents {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    gate: Gate,
-    /// What this process's receipts begin with.
-    sidecar: String,
-    receipts: AtomicU64,
-    desk: mpsc::UnboundedSender<Request>,
-}
-
 impl Documents {
-    /// Of a sidecar, at the desk on the other end; `sidecar` is a name that no other process has, or had.
-    pub(crate) fn new(gate: Gate, sidecar: String) -> (Self, mpsc::UnboundedReceiver<Request>) {
-        let (desk, requests) = mpsc::unbounded_channel();
-        let inner = Inner { gate, sidecar, receipts: AtomicU64::new(0), desk };
-        (Self { inner: Arc::new(inner) }, requests)
+    /// The workers' side, and what goes to a [`DocumentDesk`].
+    ///
+    /// `sidecar` is a name that no other process has, or had: receipts begin with it.
+    pub(crate) fn new(gate: Gate, sidecar: String) -> (Self, DocumentRequests) {
+        let (desk, errands) = mpsc::unbounded_channel();
+        let receipts = Arc::new(Receipts { sidecar, next: AtomicU64::new(0) });
+        (Self { gate, receipts, desk }, DocumentRequests(errands))
     }
 
-    /// Tells where the store is, while it may be written to.
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.inner.gate
-    }
-
-    /// A name for the receipt of an update that has none from its caller.
+    /// A name for the receipt of an update: the same for each of its tries, another one for each update.
     pub(crate) fn new_receipt(&self) -> Arc<str> {
-        let number = self.inner.receipts.fetch_add(1, Ordering::Relaxed);
-        format!("{}/{number:x}", self.inner.sidecar).into()
+        let Receipts { sidecar, next } = &*self.receipts;
+        format!("{sidecar}/{:x}", next.fetch_add(1, Ordering::Relaxed)).into()
     }
 
-    /// Looks at a document.
+    /// Whether the store is there, and in which era.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Reads a document, over the connections of the place; ends within `store.timeout` of its turn.
     ///
     /// # Errors
-    /// There is no answer within `store.timeout`, or the store refuses.
+    /// [`Failed::NotExecuted`].
     pub(crate) async fn read(&self, place: &Arc<Place>, ask: Ask) -> Result<Read, Failed> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Read { place: Arc::clone(place), ask, reply });
+        self.send(place, Order::Read(ask, reply))?;
         answer.await.unwrap_or(Err(Failed::NotExecuted))
     }
 
-    /// Makes an edit. Whoever drops the future does not stop it.
+    /// Edits a document, over the connections of the place; ends within `store.timeout` of its turn. Dropped before its turn it
+    /// is not sent; after that it goes on by itself.
     ///
     /// # Errors
-    /// There is no answer within `store.timeout`, or the store refuses; it says whether the edit may have been made.
-    pub(crate) async fn edit(&self, place: &Arc<Place>, edit: Edit) -> Result<Written, Failed> {
+    /// [`Failed`] tells whether it may have been made.
+    pub(crate) async fn edit(&self, place: &Arc<Place>, edit: Edit) -> Result<Edited, Failed> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Edit { place: Arc::clone(place), edit, reply });
-        // A desk that ends may have sent it.
+        self.send(place, Order::Edit(edit, reply))?;
+        // A desk that has ended says nothing: it may have sent the edit before.
         answer.await.unwrap_or(Err(Failed::Unknown))
     }
 
-    fn send(&self, request: Request) {
-        // A desk that is gone drops it, and with it the reply.
-        drop(self.inner.desk.send(request));
+    fn send(&self, place: &Arc<Place>, order: Order) -> Result<(), Failed> {
+        let errand = Errand { place: Arc::clone(place), order };
+        self.desk.send(errand).map_err(|_| Failed::NotExecuted)
     }
 }

@@ -1,35 +1,38 @@
-//! The scripts that read and edit a document in the store.
+//! The scripts that read and edit a document, each in one step.
 //!
-//! Keys of both: the document; `holder` and `fence` of its entity's lease (`lease/fleet/scripts.rs`); the receipt of the update;
-//! and outside of a cluster the epoch. All of them are in one slot where the document's key is the entity's.
+//! Keys: the document; of its entity's lease `holder` and `fence`, as `lease/fleet/scripts.rs` has them; the update's receipt, a
+//! string; and outside of a cluster the epoch. They are run without flags, so that a server refuses a read where it would refuse
+//! the edit: as a replica, out of memory, without enough replicas.
 //!
-//! A document is a string, as `SET` writes it. What is edited keeps every other byte, and its time to live: `KEEPTTL`. The
-//! receipt is written right after the document, and nothing in between can fail: whoever asks again by the same receipt
-//! is told that the edit was made, and does not make it twice.
+//! A document keeps the time at which it expires. One that expired is missing: an edit of it does not bring it back. Within a
+//! script nothing expires.
 
 use crate::remote::Script;
 use crate::telemetry::labels::StoreOperation;
 
-/// What both of them share. `look` says what there is: `document`, its bytes, the fence, the lease's owner; or `missing`, the
-/// owner; or `wrong_type`; or `too_large`. A document is measured before it is read.
+/// What both share. The receipt counts before all else: with it the update is done, whatever came after. `seen` changes with
+/// every lease that was granted, and with who has it. A holder that no script wrote is one of whom nothing is known.
+/// `look` tells of the document, and its size before all of it is read.
 macro_rules! script {
-    ($flags:literal, $body:literal) => {
+    ($done:literal, $body:literal) => {
         concat!(
-            "#!lua",
-            $flags,
-            "
-local doc, holder, fence, receipt = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local replaced = KEYS[5] and redis.call('GET', KEYS[5]) ~= ARGV[1]
+            "#!lua
+local document, holder, fence, receipt, epoch = unpack(KEYS)
 local limit = tonumber(ARGV[2])
-local held, owner = redis.call('GET', holder), ''
-if held then owner = string.match(held, '^(%S+) %d+$') or held end
-local token = redis.call('GET', fence) or ''
+local done = redis.call('GET', receipt)
+if done then return {'",
+            $done,
+            "', done} end
+if epoch and redis.call('GET', epoch) ~= ARGV[1] then return {'replaced'} end
+local held = redis.call('GET', holder)
+local owner = held and (string.match(held, '^(%S+) %d+$') or '?') or ''
+local seen = (redis.call('GET', fence) or '') .. ' ' .. owner
 local function look()
-  local kind = redis.call('TYPE', doc)['ok']
+  local kind = redis.call('TYPE', document).ok
   if kind == 'none' then return {'missing', owner} end
   if kind ~= 'string' then return {'wrong_type'} end
-  if redis.call('STRLEN', doc) > limit then return {'too_large'} end
-  return {'document', redis.call('GET', doc), token, owner}
+  if redis.call('STRLEN', document) > limit then return {'too_large'} end
+  return {'document', owner, seen, redis.call('GET', document)}
 end
 ",
             $body
@@ -37,71 +40,71 @@ end
     };
 }
 
-/// Looks at a document.
+/// Reads a document, and how its entity stands.
 ///
-/// Arguments: the epoch as known, the limit of the document's size in bytes.
-/// Answer: `done` where the receipt is there, `replaced` where the store is another one, or what `look` says.
-pub(super) static READ: Script = Script {
-    operation: StoreOperation::DocumentRead,
-    text: script!(
-        " flags=no-writes",
-        "
-if redis.call('EXISTS', receipt) == 1 then return {'done'} end
-if replaced then return {'replaced'} end
-return look()
-"
-    ),
-};
+/// Arguments: the epoch as known, the largest size in bytes. Answer: `done` and the receipt; `replaced`; `missing` and the
+/// lease's owner, empty if it is free; `wrong_type`; `too_large`; or `document`, the owner, the fence, the document.
+pub(super) static READ: Script =
+    Script { operation: StoreOperation::DocumentRead, text: script!("done", "return look()\n") };
 
-/// Makes an edit: all splices or none. All are found in the document as it is, then it is put together anew.
+/// Makes an edit if its receipt is not there, and if all is as it was read.
 ///
-/// Arguments: as of [`READ`]; the owner that may hold the lease, or nothing; the fence as read; how long the receipt is kept, in
-/// milliseconds; then for each splice `E`, `P` or `S` (an element that occurs once, the document's beginning, its end), the old
-/// bytes, and the new ones.
-/// Answer: `applied`; `already`; `replaced`; `held` by another owner; `too_large`, as it would get; or `changed`, and what `look`
-/// says.
+/// Arguments: the epoch as known, the largest size in bytes, the owner under whose lease it is made or nothing, the fence as read,
+/// the receipt, for how many milliseconds it is kept; then for each splice `E`, `P` or `S`, the old bytes, the new ones. All places
+/// are found in the document as it is.
+/// Answer: `already` and the receipt; `replaced`; `held`; `changed` and the answer of [`READ`]; `too_large`; `applied`.
+///
+/// Nothing can fail after the first write but for a user that may not write receipts, and then that is taken back: an error always
+/// means that nothing was written.
 pub(super) static EDIT: Script = Script {
     operation: StoreOperation::DocumentEdit,
     text: script!(
-        "",
+        "already",
         "
-if redis.call('EXISTS', receipt) == 1 then return {'already'} end
-if replaced then return {'replaced'} end
-if owner ~= '' and owner ~= ARGV[3] then return {'held'} end
-local there = look()
+local me, text, keep = ARGV[3], ARGV[5], ARGV[6]
+if held and (me == '' or owner ~= me) then return {'held'} end
+local present = look()
 local function changed()
-  table.insert(there, 1, 'changed')
-  return there
+  table.insert(present, 1, 'changed')
+  return present
 end
-if there[1] ~= 'document' or token ~= ARGV[4] then return changed() end
-local text, found = there[2], {}
-for at = 6, #ARGV, 3 do
-  local anchor, old = ARGV[at], ARGV[at + 1]
-  local from = nil
+if present[1] ~= 'document' or seen ~= ARGV[4] then return changed() end
+local before = present[4]
+local function find(anchor, old)
   if anchor == 'P' then
-    if string.sub(text, 1, #old) == old then from = 1 end
+    if string.sub(before, 1, #old) == old then return 1, #old end
   elseif anchor == 'S' then
-    if string.sub(text, -#old) == old then from = #text - #old + 1 end
-  else
-    from = string.find(text, old, 1, true)
-    if from and string.find(text, old, from + 1, true) then from = nil end
+    local from = #before - #old + 1
+    if from > 0 and string.sub(before, from) == old then return from, #before end
+  elseif old ~= '' then
+    local from, to = string.find(before, old, 1, true)
+    if from and not string.find(before, old, from + 1, true) then return from, to end
   end
+end
+local splices = {}
+for at = 7, #ARGV, 3 do
+  local from, to = find(ARGV[at], ARGV[at + 1])
   if not from then return changed() end
-  found[#found + 1] = {from, #old, ARGV[at + 2]}
+  table.insert(splices, {from, to, ARGV[at + 2]})
 end
-table.sort(found, function(a, b) return a[1] < b[1] end)
-local pieces, next = {}, 1
-for _, splice in ipairs(found) do
-  if splice[1] < next then return changed() end
-  pieces[#pieces + 1] = string.sub(text, next, splice[1] - 1)
-  pieces[#pieces + 1] = splice[3]
-  next = splice[1] + splice[2]
+table.sort(splices, function(a, b) return a[1] < b[1] or (a[1] == b[1] and a[2] < b[2]) end)
+local parts, at = {}, 1
+for _, splice in ipairs(splices) do
+  local from, to, new = unpack(splice)
+  if from < at then return changed() end
+  table.insert(parts, string.sub(before, at, from - 1))
+  table.insert(parts, new)
+  at = to + 1
 end
-pieces[#pieces + 1] = string.sub(text, next)
-local new = table.concat(pieces)
-if #new > limit then return {'too_large'} end
-redis.call('SET', doc, new, 'KEEPTTL')
-redis.call('SET', receipt, '1', 'PX', ARGV[5])
+table.insert(parts, string.sub(before, at))
+local after = table.concat(parts)
+if #after > limit then return {'too_large'} end
+redis.call('SET', document, after, 'KEEPTTL')
+local kept = redis.pcall('SET', receipt, text, 'PX', keep)
+if kept.err then
+  redis.call('SET', document, before, 'KEEPTTL')
+  return kept
+end
 return {'applied'}
 "
     ),

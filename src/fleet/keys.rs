@@ -1,5 +1,7 @@
 //! The names of the store's keys and channels.
 
+use std::borrow::Cow;
+
 /// Makes the names of the store's keys. What the control plane keeps is in one slot of a cluster, and so is all that
 /// belongs to one entity.
 #[derive(Clone, Debug)]
@@ -85,12 +87,12 @@ impl Keys {
 
     /// What the keys of an entity's lease begin with: `holder`, `queue` and `fence` follow.
     pub(crate) fn lease(&self, entity: &str) -> String {
-        format!("{}:lease:{}:", self.prefix, tag(entity))
+        format!("{}:lease:{{{}}}:", self.prefix, tag(entity))
     }
 
-    /// String: an update of the entity was made; in the slot of its lease.
-    pub(crate) fn receipt(&self, entity: &str, update: &str) -> String {
-        format!("{}:receipt:{}:{update}", self.prefix, tag(entity))
+    /// String: that an update of an entity was applied, and how it was answered. It lies in the entity's slot.
+    pub(crate) fn receipt(&self, entity: &str, id: &str) -> String {
+        format!("{}:receipt:{{{}}}:{id}", self.prefix, tag(entity))
     }
 
     fn control(&self, name: &str) -> String {
@@ -98,9 +100,10 @@ impl Keys {
     }
 }
 
-/// What puts keys of one entity into one slot of a cluster.
-fn tag(entity: &str) -> String {
-    // An empty tag would be no tag: the keys would lie in different slots.
-    let first = if entity.starts_with('}') { "~" } else { "" };
-    format!("{{{first}{entity}}}")
+/// What puts all keys of an entity into one slot. An empty tag would be no tag: they would lie in different ones.
+fn tag(entity: &str) -> Cow<'_, str> {
+    match entity.starts_with('}') {
+        true => format!("~{entity}").into(),
+        false => entity.into(),
+    }
 }

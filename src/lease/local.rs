@@ -298,10 +298,6 @@ impl Held for LocallyHeld {
     fn covers_a_call(&self) -> bool {
         true
     }
-
-    fn owner(&self) -> Option<&str> {
-        None
-    }
 }
 
 #[cfg(test)]

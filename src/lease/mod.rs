@@ -225,14 +225,14 @@ impl Lease {
         self.held.as_ref().map_or(Reach::Process, |held| held.reach())
     }
 
+    /// As the store knows whoever has it; `None` where it is not from a store.
+    pub fn owner(&self) -> Option<&str> {
+        self.held.as_ref().and_then(|held| held.owner())
+    }
+
     /// Whether a call that is sent now will have ended, and settled, before the lease runs out.
     pub fn covers_a_call(&self) -> bool {
         self.held.as_ref().is_some_and(|held| held.covers_a_call())
-    }
-
-    /// Who its store knows to hold it; `None` where no store does.
-    pub(crate) fn owner(&self) -> Option<&str> {
-        self.held.as_ref()?.owner()
     }
 
     /// Hands the entity to the next waiter at once: the call's outcome is known.
@@ -279,6 +279,7 @@ trait Held: Send + Sync {
     fn end(self: Box<Self>, end: End);
     fn reach(&self) -> Reach;
     fn covers_a_call(&self) -> bool;
-    /// As the store knows it.
-    fn owner(&self) -> Option<&str>;
+    fn owner(&self) -> Option<&str> {
+        None
+    }
 }

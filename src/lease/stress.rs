@@ -130,10 +130,6 @@ impl Held for Everybody {
         Reach::Process
     }
 
-    fn owner(&self) -> Option<&str> {
-        None
-    }
-
     fn covers_a_call(&self) -> bool {
         true
     }

@@ -49,14 +49,14 @@ pub(crate) enum Lane {
     Control,
     /// Leases.
     Lease,
-    /// Documents, which may be large.
+    /// The app's documents, which may be large.
     Documents,
 }
 
 /// How the store stands, as far as connections tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Status {
-    /// The lanes' connections, while all serve.
+    /// The lanes' connections, while all of them serve.
     pub(crate) connected: Option<Connected>,
     /// Whether messages are pushed; without it, polls alone tell of changes.
     pub(crate) push: bool,

@@ -263,12 +263,13 @@ impl Pool {
     fn part_from_the_older(&self) {
         for node in self.nodes.borrow().values() {
             let links = [&node.control, &node.lease, &node.documents];
-            let serving = || links.iter().filter_map(|link| Some((link, link.serving()?)));
-            let Some((_, newest)) = serving().max_by_key(|(_, serving)| serving.generation) else {
-                continue;
-            };
-            for (link, _) in serving().filter(|(_, serving)| serving.server != newest.server) {
-                link.give_up(Loss::Elsewhere);
+            let serving = links.map(|link| (link, link.serving()));
+            let newest = serving.iter().filter_map(|(_, serving)| serving.as_ref());
+            let Some(newest) = newest.max_by_key(|serving| serving.generation) else { continue };
+            for (link, serving) in &serving {
+                if serving.as_ref().is_some_and(|it| it.server != newest.server) {
+                    link.give_up(Loss::Elsewhere);
+                }
             }
         }
     }

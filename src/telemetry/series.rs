@@ -141,7 +141,10 @@ impl Process {
 impl Series {
     /// Makes every series of the catalogue on the page.
     pub(super) fn register(page: &mut Page, topology: &Topology) -> Self {
-        let mut r = Registrar::new(page, topology);
+        Self::all(&mut Registrar::new(page, topology)).started(page, topology.flags.len())
+    }
+
+    fn all(r: &mut Registrar<'_>) -> Self {
         Self {
             requests: r.counters(&names::REQUESTS),
             request_duration: r.histograms(&names::REQUEST_DURATION),
@@ -211,7 +214,6 @@ impl Series {
             draining: r.gauges(&names::DRAINING),
             process: r.process(),
         }
-        .started(page, topology.flags.len())
     }
 
     /// Sets the gauges that tell a state from the first moment on.

@@ -60,6 +60,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
     // What speaks to the store emits events, and names what they are about.
     ("store", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG]),
     ("lease", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG]),
+    ("documents", &["domain", "fleet", "lease", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY]),
     ("idempotency", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY]),
     ("fleet", &["clock", "domain", "remote", EVENTS, LABELS, TELEMETRY, "telemetry::VERSION"]),
     ("remote", &["clock", "config", "net", "tls", EVENTS, LABELS, TELEMETRY, TOPOLOGY]),

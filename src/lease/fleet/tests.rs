@@ -213,6 +213,8 @@ async fn a_lease_that_is_gone_when_it_is_given_back_counts_as_an_exposure() {
     let sidecar = sidecars(&server, 1).await.remove(0);
     let held = sidecar.acquire("a", TERMS).await.unwrap();
 
+    let holder = server.cli(&["GET", "interlock:lease:{a}:holder"]);
+    assert_eq!(holder.split(' ').next(), held.owner());
     server.cli(&["DEL", "interlock:lease:{a}:holder"]);
     held.release();
 

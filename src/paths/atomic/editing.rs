@@ -13,7 +13,7 @@ use super::super::serialize;
 use super::super::update::{OutlivesClient, Update, note};
 use super::{AtomicConfig, Plan, Prepared, made};
 use crate::clock::{self, Instant};
-use crate::documents::{Ask, Documents, Edit, Failed, Read, Splice, Written};
+use crate::documents::{Ask, Documents, Edit, Edited as Written, Failed, Fence, Read, Splice};
 use crate::domain::edit::Planned;
 use crate::fleet::gate::{Place, Standing, changes_by};
 use crate::lease::{Lease, LeaseError, Reach};
@@ -32,6 +32,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A receipt is kept for so long at the least, unless a caller's key asks for more.
 const RECEIPT_KEPT: Duration = Duration::from_secs(60);
+
+/// What a receipt says: the answer is made from the declaration and the call.
+const MADE: &str = "made";
 
 /// What became of an edit.
 pub(super) enum Edited {
@@ -126,7 +129,7 @@ impl<'w> Editing<'w> {
             },
         };
         match read {
-            Read::Done => self.done().await,
+            Read::Done(_) => self.done().await,
             Read::Replaced => self.look_again().await,
             Read::Document { holder: Some(holder), .. }
             | Read::Missing { holder: Some(holder), .. }
@@ -165,7 +168,7 @@ impl<'w> Editing<'w> {
     }
 
     /// Sends the edit, planned on this document.
-    async fn attempt(&mut self, place: Arc<Place>, document: &Bytes, fence: Bytes) -> Next {
+    async fn attempt(&mut self, place: Arc<Place>, document: &Bytes, fence: Fence) -> Next {
         let (splices, answer) = match self.prepared.plan(document) {
             Err(refused) => return self.refused(refused.into()),
             Ok(Planned::Missing) => return self.missing(),
@@ -185,14 +188,15 @@ impl<'w> Editing<'w> {
         let Some(mut update) = self.update.take() else { return self.unknown() };
         note(self.worker, &mut update);
         let owner = self.lease.as_ref().and_then(|(lease, _)| lease.owner()).map(Arc::from);
-        let edit = Edit { ask: self.ask(), owner, fence, keep: self.keep(), splices };
+        let (ask, keep) = (self.ask(), self.keep());
+        let edit = Edit { ask, owner, fence, splices, text: MADE.into(), keep };
         let (documents, was_open) = (self.documents.clone(), self.is_open);
         let of = (self.plan.route.flag_index, self.plan.trace);
         let (written, update, kept) = OutlivesClient::new(self.worker, of, async move {
             update.set_sent(true);
             let written = documents.edit(&place, edit).await;
             let kept = match &written {
-                Ok(Written::Applied | Written::Already) => {
+                Ok(Written::Applied | Written::Already(_)) => {
                     update.settle(Outcome::Applied);
                     Some((update.keep_made(&answer).await, answer))
                 }
@@ -207,13 +211,13 @@ impl<'w> Editing<'w> {
         .await;
         self.update = Some(update);
         if let Some((kept, answer)) = kept {
-            let already = matches!(written, Ok(Written::Already));
+            let already = matches!(written, Ok(Written::Already(_)));
             let found = if already { ReceiptFound::Applied } else { ReceiptFound::Absent };
             return self.applied(found, answer, kept);
         }
         match written {
             // Was told of above.
-            Ok(Written::Applied | Written::Already) => self.unknown(),
+            Ok(Written::Applied | Written::Already(_)) => self.unknown(),
             Ok(Written::Held) => self.queue(EditQueued::LeaseHeld).await,
             Ok(Written::TooLarge) => self.refused(EditRefusal::TooLarge),
             Ok(Written::Replaced) => self.look_again().await,

@@ -116,7 +116,7 @@ async fn look(
         Ok(Read::Document { bytes, .. }) => Some(bytes),
         Ok(Read::Missing { .. }) => None,
         Ok(Read::WrongType | Read::TooLarge) => return Err(ShadowSkip::PlanRefused),
-        Ok(Read::Done | Read::Replaced) | Err(_) => return Err(ShadowSkip::StoreFailed),
+        Ok(Read::Done(_) | Read::Replaced) | Err(_) => return Err(ShadowSkip::StoreFailed),
     };
     let length = document.as_ref().map_or(0, bytes::Bytes::len);
     memory.grow_to(length).map_err(|_| ShadowSkip::BodyTooLarge)?;

@@ -13,7 +13,7 @@ fn a_command_goes_to_the_node_that_has_its_key() {
         let mut store = Store::connected(cluster.config()).await;
         let connected = store.until_connected().await;
 
-        for lane in [Lane::Control, Lane::Lease] {
+        for lane in [Lane::Control, Lane::Lease, Lane::Documents] {
             store.ask(lane, &["SET", "foo", "v"]).await.unwrap();
             store.ask(lane, &["SET", "bar", "v"]).await.unwrap();
         }

@@ -62,7 +62,7 @@ fn a_connection_that_moves_nothing_any_more_is_made_anew_though_nobody_calls() {
         proxy.freeze();
         let began = clock::now();
         let another = |status: &Status| {
-            status.connected.as_ref().is_some_and(|it| it.generation >= before.generation + 2)
+            status.connected.as_ref().is_some_and(|it| it.generation >= before.generation + 3)
         };
         let after = store.until(another).await.connected.unwrap();
         let took = clock::now() - began;
@@ -163,6 +163,7 @@ fn connections_to_two_servers_are_not_one_store() {
         assert!(new.cli(&["INFO", "server"]).contains(&connected.identity), "{connected:?}");
         store.ask(Lane::Control, &["SET", "k", "v"]).await.unwrap();
         assert_eq!(store.ask(Lane::Lease, &["GET", "k"]).await.unwrap(), text("v"));
+        assert_eq!(store.ask(Lane::Documents, &["GET", "k"]).await.unwrap(), text("v"));
     });
 }
 
@@ -170,7 +171,7 @@ fn connections_to_two_servers_are_not_one_store() {
 fn what_a_server_pushes_that_serves_no_more_is_not_listened_to() {
     on_store_thread(async {
         let (old, new) = (TestServer::redis(), TestServer::redis());
-        let proxy = Proxy::to(&[old.port(), old.port(), old.port(), new.port()]).await;
+        let proxy = Proxy::to(&[old.port(), old.port(), old.port(), old.port(), new.port()]).await;
         let mut store = Store::connected(config(proxy.port())).await;
         assert_eq!(store.next_push().await, Pushed::Subscribed);
 
