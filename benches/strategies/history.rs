@@ -5,7 +5,8 @@
 //! own update had been acknowledged before the lost one was sent: no order of the calls explains that.
 //!
 //! An update that another one to the same field has followed, or overlaps, before anybody read cannot be judged, and
-//! isn't: losses are given as a share of those that were. So every loss that is counted is one, whatever the strategy.
+//! isn't: losses are given as a share of those that were. So every loss that is counted is one, whatever the strategy;
+//! not every loss is counted where more callers than it has segments wait for a journey, as updates of one field overlap.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};

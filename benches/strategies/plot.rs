@@ -76,13 +76,17 @@ fn legend(svg: &mut Svg, results: &Results) {
             strategies.push(cell.strategy);
         }
     }
-    let step = 120.0;
+    let step = 165.0;
     let first = WIDTH / 2.0 - step * (strategies.len() as f64 - 0.5) / 2.0;
     for (place, strategy) in strategies.into_iter().enumerate() {
         let x = first + step * place as f64;
         svg.line([(x - 14.0, 44.0), (x + 14.0, 44.0)], look(strategy).0, 2.0);
         svg.mark(x, 44.0, strategy);
-        svg.text(x + 20.0, 48.0, "start", strategy.name());
+        let name = match strategy {
+            Strategy::Legacy => "legacy (loses updates)",
+            _ => strategy.name(),
+        };
+        svg.text(x + 20.0, 48.0, "start", name);
     }
 }
 
