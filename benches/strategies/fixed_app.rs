@@ -1,13 +1,15 @@
 //! The app as its own team would fix it: the same service, the same time between reading and writing, no lost update.
 //!
 //! The write is a compare-and-set of the whole document in Redis, tried again from the read on where another write came
-//! in between. That alone makes it right, however many processes there are, and needs no lock that could run out.
-//! Alone it would be slow on a hot journey, where of all who have read the same document one may write: so within a
-//! process the updates of one journey queue up, and only those of different processes can meet.
+//! in between. That alone makes it right, however many processes there are. Alone it would be slow on a hot journey,
+//! where of all who have read the same document one may write, and unfair: who has just written reads first and wins
+//! again. So within a process the updates of one journey queue up, and an update that has lost to another process once
+//! takes a lock in Redis, which every write respects. A lock that runs out costs a try, not an update.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,13 +28,22 @@ use serde::Deserialize;
 const MAX_TRIES: usize = 100;
 /// The longest body of an update, in bytes.
 const MAX_BODY: usize = 16 * 1024;
-/// What replaces a document if it is still the one that was read. As a function of the store's it is counted apart
+/// How long a lock is held at most, in milliseconds: longer than a try, and not much longer than a client waits.
+const LOCK_MS: u64 = 2_000;
+/// How long it pauses, in microseconds, where it found the lock held: at random, so that no process always comes first.
+const LOCK_PAUSE_US: Range<u64> = 500..3_000;
+/// What replaces a document if it is still the one that was read, and nobody else holds its lock. As a function of the store's it is counted apart
 /// from the scripts of others.
 const LIBRARY: &str = "#!lua name=fixed
 redis.register_function('replace', function(keys, args)
-  if redis.call('GET', keys[1]) ~= args[1] then return 0 end
-  redis.call('SET', keys[1], args[2], 'KEEPTTL')
-  return 1
+  local holder = redis.call('GET', keys[2])
+  if holder and holder ~= args[3] then return 0 end
+  local is_same = redis.call('GET', keys[1]) == args[1]
+  if is_same then
+    redis.call('SET', keys[1], args[2], 'KEEPTTL')
+    if holder then redis.call('DEL', keys[2]) end
+  end
+  return is_same and 1 or 0
 end)";
 
 /// Why it does not serve.
@@ -150,15 +161,24 @@ impl FixedApp {
         let _turn = turn.lock().await;
         let key = document::key(journey);
         let mut redis = self.redis.clone();
-        for _ in 0..MAX_TRIES {
-            let read: Option<String> = redis::cmd("GET").arg(&key).query_async(&mut redis).await?;
+        let (lock, id) = (format!("fixed:lock:{journey}"), fastrand::u64(..));
+        for tried in 0..MAX_TRIES {
+            if tried > 0 {
+                take(&mut redis, &lock, id).await?;
+            }
+            let read: [Option<String>; 2] =
+                redis::cmd("MGET").arg(&key).arg(&lock).query_async(&mut redis).await?;
+            let [read, holder] = read;
+            if tried == 0 && holder.is_some() {
+                continue;
+            }
             let read = read.ok_or(Refusal::NoResource)?;
             let mut changed: Journey = serde_json::from_str(&read)?;
             tokio::time::sleep(self.window).await;
             changed.set_status(part, status, None).map_err(|_| Refusal::NoResource)?;
             let changed = serde_json::to_string(&changed)?;
             let mut replace = redis::cmd("FCALL");
-            let replace = replace.arg("replace").arg(1).arg(&key).arg(&read).arg(&changed);
+            replace.arg("replace").arg(2).arg(&key).arg(&lock).arg(&read).arg(&changed).arg(id);
             if replace.query_async(&mut redis).await? {
                 return Ok(());
             }
@@ -172,5 +192,27 @@ impl FixedApp {
             Some(turn) => Arc::clone(turn),
             None => Arc::clone(turns.entry(journey.to_owned()).or_default()),
         }
+    }
+}
+
+/// Takes a journey's lock, or finds that it has it.
+async fn take(
+    redis: &mut MultiplexedConnection,
+    lock: &str,
+    id: u64,
+) -> Result<(), redis::RedisError> {
+    let id = id.to_string();
+    loop {
+        let mut set = redis::cmd("SET");
+        set.arg(lock).arg(&id).arg("NX").arg("PX").arg(LOCK_MS);
+        let taken: Option<String> = set.query_async(redis).await?;
+        let holder: Option<String> = match taken {
+            Some(_) => return Ok(()),
+            None => redis::cmd("GET").arg(lock).query_async(redis).await?,
+        };
+        if holder.as_deref() == Some(id.as_str()) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_micros(fastrand::u64(LOCK_PAUSE_US))).await;
     }
 }

@@ -76,7 +76,7 @@ fn legend(svg: &mut Svg, results: &Results) {
             strategies.push(cell.strategy);
         }
     }
-    let step = 165.0;
+    let step = 190.0;
     let first = WIDTH / 2.0 - step * (strategies.len() as f64 - 0.5) / 2.0;
     for (place, strategy) in strategies.into_iter().enumerate() {
         let x = first + step * place as f64;
