@@ -5,7 +5,8 @@
 //!
 //! Read in this order: [`percent`], [`bucket`], [`entity`], [`route`], [`source`], [`flag`], [`decision`], [`recovery`], [`retry`];
 //! then how divergence is seen: [`effects`], [`compare`], [`divergence`], [`timeline`], [`trace`];
-//! and how a document is changed by its bytes: [`edit`].
+//! and how a document is changed by its bytes: [`edit`];
+//! and how often updates are lost where nothing is done about it: [`collision`].
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 #![deny(clippy::cast_possible_truncation, clippy::indexing_slicing)]
@@ -15,6 +16,7 @@
 )]
 
 pub mod bucket;
+pub mod collision;
 pub mod compare;
 pub mod decision;
 pub mod divergence;
