@@ -47,6 +47,12 @@ Exit codes:
   1  it was not
   2  bad usage";
 
+const EXITS_OF_COLLIDE: &str = "\
+Exit codes:
+  0  done
+  1  the answer could not be printed
+  2  bad usage";
+
 const EXITS_OF_WRITERS: &str = "\
 Exit codes:
   0  written
@@ -80,6 +86,7 @@ fn exits(name: &str) -> Option<&'static str> {
         "flag" | "explain" | "fleet" | "divergence" => Some(EXITS_OF_CLIENTS),
         "health" => Some(EXITS_OF_HEALTH),
         "drain" => Some(EXITS_OF_DRAIN),
+        "collide" => Some(EXITS_OF_COLLIDE),
         "completions" | "man" => Some(EXITS_OF_WRITERS),
         _ => None,
     }

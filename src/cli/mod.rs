@@ -3,6 +3,7 @@
 mod admin;
 mod check;
 mod client;
+mod collide;
 mod completions;
 mod demo;
 mod divergence;
@@ -73,6 +74,8 @@ enum Command {
     Drain(drain::DrainArgs),
     /// Show what diverged, and how an update was lost
     Divergence(divergence::DivergenceArgs),
+    /// Work out how often updates collide, and how many are lost
+    Collide(collide::CollideArgs),
     /// Print the completions of a shell
     Completions(completions::CompletionsArgs),
     /// Write the manual pages into a folder
@@ -168,6 +171,7 @@ where
         Command::Health(args) => wait_for(health::run(args)),
         Command::Drain(args) => wait_for(drain::run(args)),
         Command::Divergence(args) => wait_for(divergence::run(args)),
+        Command::Collide(args) => collide::run(args),
         Command::Completions(args) => completions::print(&args),
         Command::Man(args) => man::write(&args),
     }

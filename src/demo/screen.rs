@@ -49,7 +49,8 @@ impl<W: Write> Screen<W> {
         self.out.flush()
     }
 
-    fn clear(&mut self) -> io::Result<()> {
+    /// Takes the line of progress away.
+    pub fn clear(&mut self) -> io::Result<()> {
         if self.standing > 0 {
             write!(self.out, "\r{:width$}\r", "", width = self.standing)?;
             self.standing = 0;

@@ -23,6 +23,7 @@ mod amnesia;
 mod chaos;
 mod chaos_callers;
 mod collectors;
+mod collide;
 mod command_line;
 mod config;
 mod connections;
