@@ -50,6 +50,8 @@ Examples:
   interlock flag set NAME 25% --reason \"…\"   move a quarter of the entities to the fixed path
   interlock fleet                            who is there, and who has applied what
   interlock divergence list                  which updates were lost, and what else diverged
+  interlock collide --concurrency 20 --window 10ms
+                                             how many updates such a race loses
 
 `interlock help COMMAND` tells more, with examples, exit codes and the variables that the command reads.";
 
