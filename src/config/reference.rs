@@ -20,7 +20,7 @@ A variable is named `INTERLOCK__` and the key with `__` between levels, in any l
 Durations are written as `\"50ms\"`, `\"5s\"` or `\"1m 30s\"`, sizes as bytes or `\"32KiB\"`, `\"1MiB\"`, percentages as `25`,
 `0.5` or `\"12.5%\"`. `interlock check` validates and prints what is in effect; every problem is listed at once. Unknown
 keys are refused. `config/default.toml` has every key, commented; `config/single.toml` is an example of one replica,
-`config/production.toml` of a fleet.
+`config/production.toml` of a fleet, `config/atomic.toml` of the strategy `atomic`.
 ";
 
 /// The whole page.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::*;
+use crate::config::FixedConfig;
 use crate::config::keys::{self, Node, Presence};
 
 fn path_of(name: &str) -> PathBuf {
@@ -93,4 +94,18 @@ fn the_examples_load_without_a_warning() {
     assert_eq!(example("single.toml").store.redis, None);
     let redis = example("production.toml").store.redis.expect("a fleet's store");
     assert!(redis.url.tls && redis.url.password.is_none() && redis.password_file.is_some());
+}
+
+#[test]
+fn the_example_of_edits_declares_one_for_each_route_without_a_warning() {
+    let loaded = load(&[path_of("atomic.toml")], std::iter::empty());
+    let loaded = loaded.unwrap_or_else(|problems| panic!("{problems}"));
+
+    assert_eq!(loaded.warnings, []);
+    let flag = &loaded.config.flags[0];
+    assert!(matches!(flag.fixed, FixedConfig::Atomic { .. }), "{:?}", flag.fixed);
+    assert_eq!(flag.routes.len(), 2);
+    for route in &flag.routes {
+        assert!(route.atomic.is_some() && route.effect.is_some(), "{}", route.name);
+    }
 }
