@@ -302,13 +302,6 @@ fn check_refuses_a_shadow_with_nobody_to_ask() {
         "\"http://127.0.0.1:8080\"",
         "is where Interlock itself listens (proxy.listen = \"127.0.0.1:8080\"): name another port",
     );
-    check_refused(
-        "shadow = { mode = \"plan\" }",
-        "",
-        "shadow.mode",
-        "\"plan\"",
-        "it comes with the strategy \"atomic\"; use \"dry_run\" or \"isolated\"",
-    );
 }
 
 #[test]

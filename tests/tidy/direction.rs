@@ -24,13 +24,25 @@ pub const TABLE: &[(&str, &[&str])] = &[
     // Paths send over the proxy's connections.
     (
         "paths",
-        &["clock", "config", "domain", "idempotency", "lease", "proxy", "shadow", "telemetry"],
+        &[
+            "clock",
+            "config",
+            "documents",
+            "domain",
+            "fleet::gate",
+            "idempotency",
+            "lease",
+            "proxy",
+            "shadow",
+            "telemetry",
+        ],
     ),
     (
         "proxy",
         &[
             "clock",
             "config",
+            "documents",
             "domain",
             "idempotency",
             "lease",
@@ -59,8 +71,8 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("shadow", &["clock", "config", "domain", "fleet", "remote", "telemetry"]),
     // What speaks to the store emits events, and names what they are about.
     ("store", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG]),
-    ("lease", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG]),
     ("documents", &["domain", "fleet", "lease", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY]),
+    ("lease", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG]),
     ("idempotency", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY]),
     ("fleet", &["clock", "domain", "remote", EVENTS, LABELS, TELEMETRY, "telemetry::VERSION"]),
     ("remote", &["clock", "config", "net", "tls", EVENTS, LABELS, TELEMETRY, TOPOLOGY]),

@@ -1,5 +1,6 @@
 //! The configuration from the outside: text in, a configuration or its problems out.
 
+mod atomic;
 mod divergence;
 mod examples;
 mod layers;

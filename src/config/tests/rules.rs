@@ -291,32 +291,6 @@ fn the_strategy_upstream_needs_its_url() {
 }
 
 #[test]
-fn what_this_version_cannot_do_is_refused_with_a_remedy() {
-    let check = |change: &str, key: &str, remedy: &str| {
-        check_refused(
-            change,
-            &[&format!("FILE1: {key}: is not supported by this version: {remedy}")],
-        );
-    };
-
-    check(
-        "[flags.journey-updates]\nfixed = { strategy = \"atomic\" }",
-        "flags.journey-updates.fixed.strategy = \"atomic\"",
-        "use strategy = \"serialize\" or \"upstream\"",
-    );
-    check(
-        "[[flags.journey-updates.routes]]\nname = \"r\"\nmethods = [\"PUT\"]\npath = \"/{journeyId}\"\natomic = { anything = 1 }",
-        "flags.journey-updates.routes[0].atomic",
-        "use fixed = { strategy = \"serialize\" }",
-    );
-    check(
-        "[flags.journey-updates.shadow]\nmode = \"plan\"",
-        "flags.journey-updates.shadow.mode = \"plan\"",
-        "it comes with the strategy \"atomic\"; use \"dry_run\" or \"isolated\"",
-    );
-}
-
-#[test]
 fn settings_that_defeat_each_other_are_warned_about() {
     let check = |change: &str, warning: &str| {
         let found = warnings_for(change);

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::super::serialize;
 use super::super::update::{OutlivesClient, Update, note};
-use super::{AtomicConfig, Plan, Prepared, made};
+use super::{AtomicConfig, Edited, Plan, Prepared, made};
 use crate::clock::{self, Instant};
 use crate::documents::{Ask, Documents, Edit, Edited as Written, Failed, Fence, Read, Splice};
 use crate::domain::edit::Planned;
@@ -35,22 +35,6 @@ const RECEIPT_KEPT: Duration = Duration::from_secs(60);
 
 /// What a receipt says: the answer is made from the declaration and the call.
 const MADE: &str = "made";
-
-/// What became of an edit.
-pub(super) enum Edited {
-    /// It was made; the update is settled.
-    Applied { answer: Response<Bytes>, queued: Duration, kept: bool },
-    /// There is nothing to edit.
-    Missing { answer: Response<Bytes>, update: Update, queued: Duration },
-    /// It can't be made safely; perhaps the entity's lease is held.
-    Refused { reason: EditRefusal, update: Update, lease: Option<Lease> },
-    /// The store is gone, and the flag lets calls go on without it.
-    WithoutStore { lease: Lease, update: Update },
-    /// The entity's lease was not to be had.
-    Busy(LeaseError),
-    /// It was sent, and nobody knows whether it was made; the update is settled.
-    Unknown,
-}
 
 /// An edit under way.
 pub(super) struct Editing<'w> {

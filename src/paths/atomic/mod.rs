@@ -19,13 +19,13 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response, StatusCode};
 
-use self::editing::{Edited, Editing};
+use self::editing::Editing;
 pub(crate) use self::prepared::Prepared;
 use super::update::Update;
 use super::{Plan, Routed, serialize};
 use crate::clock::{self, Instant};
 use crate::config::{AnswerConfig, AtomicConfig, FixedConfig, OnRefusal};
-use crate::lease::{Lease, LeaseTerms, Leases, StoreTerms};
+use crate::lease::{Lease, LeaseError, LeaseTerms, Leases, StoreTerms};
 use crate::proxy::body::RequestBody;
 use crate::proxy::call::Told;
 use crate::proxy::error::ProxyError;
@@ -33,6 +33,22 @@ use crate::proxy::forward::{Answer, Answered};
 use crate::proxy::worker::Worker;
 use crate::telemetry::events::EditRefused;
 use crate::telemetry::labels::{EditRefusal, Outcome};
+
+/// What became of an edit.
+enum Edited {
+    /// It was made; the update is settled.
+    Applied { answer: Response<Bytes>, queued: Duration, kept: bool },
+    /// There is nothing to edit.
+    Missing { answer: Response<Bytes>, update: Update, queued: Duration },
+    /// It can't be made safely; perhaps the entity's lease is held.
+    Refused { reason: EditRefusal, update: Update, lease: Option<Lease> },
+    /// The store is gone, and the flag lets calls go on without it.
+    WithoutStore { lease: Lease, update: Update },
+    /// The entity's lease was not to be had.
+    Busy(LeaseError),
+    /// It was sent, and nobody knows whether it was made; the update is settled.
+    Unknown,
+}
 
 /// Makes the edit that a call's route declares, or says where the call goes instead.
 pub(super) async fn serve<'w>(
