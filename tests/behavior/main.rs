@@ -20,6 +20,7 @@ mod admin_secrets;
 mod admin_security;
 mod admin_tls;
 mod amnesia;
+mod atomic;
 mod chaos;
 mod chaos_callers;
 mod collectors;
