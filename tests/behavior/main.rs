@@ -21,6 +21,7 @@ mod admin_security;
 mod admin_tls;
 mod amnesia;
 mod atomic;
+mod atomic_chaos;
 mod chaos;
 mod chaos_callers;
 mod collectors;
