@@ -12,6 +12,9 @@ mod scan;
 mod splice;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 pub use answer::{AnswerTemplate, AnswerTemplateError, MAX_TEMPLATE_BYTES};
 pub use plan::{Planned, plan};
 pub use scan::MAX_DEPTH;

@@ -77,7 +77,12 @@ pub fn plan<'d, 'v>(
 fn piece(document: &[u8], target: &Target) -> Piece {
     if let Some(span) = target.element.clone() {
         let bytes = document.get(span.clone()).unwrap_or_default();
-        if stands_for_itself(bytes) && only_one(document, bytes).is_some() {
+        let one =
+            |span| document.get(span).is_some_and(|bytes| only_one(document, bytes).is_some());
+        // Not only its bytes as they are: were two elements alike but for the value, edits of both could make the other one read
+        // like this one did.
+        let alone = one(span.start..target.value.start) || one(target.value.end..span.end);
+        if stands_for_itself(bytes) && alone {
             return Piece { anchor: Anchor::Element, span };
         }
     }

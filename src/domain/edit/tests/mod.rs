@@ -1,0 +1,60 @@
+//! What is planned on one document and applied to a later one.
+
+mod properties;
+
+use std::borrow::Cow;
+
+use super::{Anchor, Conflict, NewValue, Planned, Splice, apply, plan};
+use crate::domain::effects::{EffectPointer, Place};
+
+fn place(pointer: &str, id: &str) -> Place {
+    let pointer: EffectPointer = pointer.parse().unwrap();
+    pointer.resolve(|_| Some(Cow::Borrowed(id))).unwrap()
+}
+
+fn splices<'d>(document: &'d str, pointer: &str, id: &str, value: &str) -> Vec<Splice<'d>> {
+    let edits = [(place(pointer, id), NewValue::text(value))];
+    match plan(document.as_bytes(), &edits, 1 << 20).unwrap() {
+        Planned::Splices { splices, .. } => splices,
+        Planned::Missing => panic!("{pointer} with {id} is missing in {document}"),
+    }
+}
+
+fn edited(document: &str, pointer: &str, id: &str, value: &str) -> String {
+    let splices = splices(document, pointer, id, value);
+    String::from_utf8(apply(document.as_bytes(), &splices).unwrap()).unwrap()
+}
+
+#[test]
+fn edits_of_two_elements_planned_on_one_document_apply_in_either_order() {
+    let document = r#"{"a":[{"id":"1","s":"x","n":850.50},{"id":"2","s":"x"}]}"#;
+    let one = splices(document, "/a/[id={id}]/s", "1", "p");
+    let two = splices(document, "/a/[id={id}]/s", "2", "q");
+
+    let first = apply(&apply(document.as_bytes(), &one).unwrap(), &two);
+    let second = apply(&apply(document.as_bytes(), &two).unwrap(), &one);
+
+    let wanted = r#"{"a":[{"id":"1","s":"p","n":850.50},{"id":"2","s":"q"}]}"#;
+    assert_eq!(first.as_deref(), Ok(wanted.as_bytes()));
+    assert_eq!(second.as_deref(), Ok(wanted.as_bytes()));
+}
+
+#[test]
+fn an_element_of_another_array_that_came_to_read_like_the_old_one_is_not_edited() {
+    let document = r#"{"a":[{"id":"1","s":"x"}],"b":[{"id":"1","s":"y"}]}"#;
+    let stale = splices(document, "/a/[id={id}]/s", "1", "z");
+
+    let later = edited(document, "/a/[id={id}]/s", "1", "y");
+    let later = edited(&later, "/b/[id={id}]/s", "1", "x");
+
+    assert_eq!(apply(later.as_bytes(), &stale), Err(Conflict));
+}
+
+#[test]
+fn an_element_whose_id_stands_behind_the_value_is_found_by_its_bytes() {
+    let document = r#"{"a":[{"s":"x","id":"1"},{"s":"x","id":"2"}]}"#;
+
+    let planned = splices(document, "/a/[id={id}]/s", "2", "z");
+
+    assert_eq!(planned[0].anchor, Anchor::Element);
+}
