@@ -57,7 +57,7 @@ fn what_is_wrong_with_an_edit_is_told_by_its_key() {
         "",
         "needs either pointer and value, or edits",
     );
-    let nine = vec!["{ pointer = \"/b\", value = \"body:/b\" }"; 9].join(", ");
+    let nine = ["{ pointer = \"/b\", value = \"body:/b\" }"; 9].join(", ");
     check(
         &format!("{{ document = \"j:{{journeyId}}\", edits = [{nine}] }}"),
         ".edits = [{ … }, { … }, { … }, { … }, { … }, { … }, { … }, { … }, { … }]",
