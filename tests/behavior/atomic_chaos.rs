@@ -37,11 +37,11 @@ fn flag(redis: &Redis) -> String {
     )
 }
 
-/// What a writer was told of an update in the end.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What a writer was told of an update in the end, and the value that it had sent then; one that was refused sent another.
+#[derive(Clone, Debug, PartialEq)]
 enum Told {
-    Applied,
-    Unknown,
+    Applied(String),
+    Unknown(String),
 }
 
 /// A writer's updates, the next one as soon as the one before was answered; also how many calls were told that nothing was done
@@ -49,15 +49,16 @@ enum Told {
 fn write(sidecar: &Sidecar, run: usize, writer: usize) -> (Vec<Told>, usize) {
     let mut refused = 0;
     let mut one = |n: usize| {
-        let body = json!({ "value": format!("{writer}-{n}") }).to_string();
         loop {
+            let value = format!("{writer}-{n}-{refused}");
+            let body = json!({ "value": value }).to_string();
             let answer = sidecar.call(&put(&format!("/docs/{run}/f{writer}"), &body));
             match answer.status {
-                200 => return Told::Applied,
+                200 => return Told::Applied(value),
                 504 => {
                     answer.assert_problem(504, "unknown");
                     assert_eq!(answer.headers.get("interlock-outcome"), Some("unknown"));
-                    return Told::Unknown;
+                    return Told::Unknown(value);
                 }
                 _ => answer.assert_problem(503, "safe"),
             }
@@ -66,17 +67,23 @@ fn write(sidecar: &Sidecar, run: usize, writer: usize) -> (Vec<Told>, usize) {
             take_time(Duration::from_millis(10));
         }
     };
-    let told = (0..EACH).map(&mut one).collect();
+    let told: Vec<Told> = (0..EACH).map(&mut one).collect();
     (told, refused)
 }
 
 /// The values that a field may have in the end.
-fn allowed(writer: usize, told: &[Told]) -> Vec<String> {
-    let last = told.iter().rposition(|it| *it == Told::Applied);
-    let from = last.map_or(0, |last| last + 1);
-    let unknown = (from..told.len()).filter(|n| told[*n] == Told::Unknown);
-    let mut allowed: Vec<String> = unknown.map(|n| format!("{writer}-{n}")).collect();
-    allowed.push(last.map_or("new".to_owned(), |n| format!("{writer}-{n}")));
+fn allowed(told: &[Told]) -> Vec<&str> {
+    let mut allowed = Vec::new();
+    for told in told.iter().rev() {
+        match told {
+            Told::Unknown(value) => allowed.push(value.as_str()),
+            Told::Applied(value) => {
+                allowed.push(value);
+                return allowed;
+            }
+        }
+    }
+    allowed.push("new");
     allowed
 }
 
@@ -119,9 +126,9 @@ fn heavy_edits_while_the_store_is_killed_again_and_again_are_made_once_or_told_o
         for (writer, (told, again)) in told.iter().enumerate() {
             refused += again;
             let value = stored[format!("f{writer}")].as_str().unwrap().to_owned();
-            assert!(allowed(writer, told).contains(&value), "run {run}: {value} after {told:?}");
+            assert!(allowed(told).contains(&value.as_str()), "run {run}: {value} after {told:?}");
             for it in told {
-                seen[*it as usize] += 1;
+                seen[usize::from(matches!(it, Told::Unknown(_)))] += 1;
             }
         }
     }

@@ -75,14 +75,12 @@ pub fn plan<'d, 'v>(
 
 /// What a value is found by: its element, so that updates of other elements do not conflict; else all that is before it, or behind.
 fn piece(document: &[u8], target: &Target) -> Piece {
-    if let Some(span) = target.element.clone() {
+    if let Some((span, id)) = target.element.clone() {
         let bytes = document.get(span.clone()).unwrap_or_default();
-        let one =
-            |span| document.get(span).is_some_and(|bytes| only_one(document, bytes).is_some());
-        // Not only its bytes as they are: were two elements alike but for the value, edits of both could make the other one read
-        // like this one did.
-        let alone = one(span.start..target.value.start) || one(target.value.end..span.end);
-        if stands_for_itself(bytes) && alone {
+        // With the byte behind it, as a number's text may go on. Nothing else in the document reads like the id, so that no edit of
+        // other values can make anything else read like this element.
+        let id = document.get(id.start..id.end + 1).unwrap_or_default();
+        if stands_for_itself(bytes) && only_one(document, id).is_some() {
             return Piece { anchor: Anchor::Element, span };
         }
     }

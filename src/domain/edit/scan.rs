@@ -27,8 +27,8 @@ pub(super) enum Kind {
 pub(super) struct Target {
     pub(super) kind: Kind,
     pub(super) value: Range<usize>,
-    /// The outermost array element on the way that was selected by a member.
-    pub(super) element: Option<Range<usize>>,
+    /// The outermost array element on the way that was selected by a member, and that member.
+    pub(super) element: Option<(Range<usize>, Range<usize>)>,
     /// Where its name begins, if it is a member of the root object.
     pub(super) root_name: Option<usize>,
 }
@@ -170,9 +170,11 @@ impl<'d> Scanner<'d> {
             scanner.skip_blanks();
             let start = scanner.at;
             match scanner.is_element(depth + 1, wanted)? {
-                Ok(false) => {}
-                Ok(true) if matches!(found, Ok(None)) => found = Ok(Some(start..scanner.at)),
-                Ok(true) => found = found.clone().and(Err(Refused::AmbiguousElement)),
+                Ok(None) => {}
+                Ok(Some(id)) if matches!(found, Ok(None)) => {
+                    found = Ok(Some((start..scanner.at, id)));
+                }
+                Ok(Some(_)) => found = found.clone().and(Err(Refused::AmbiguousElement)),
                 Err(refused) => found = found.clone().and(Err(refused)),
             }
             Ok(())
@@ -183,37 +185,38 @@ impl<'d> Scanner<'d> {
             Err(refused) => return Ok(Err(Absent::Refused(refused))),
         };
         // Only now is it known that it was the one, so that it is read again.
-        let mut again = Self { text: self.text, at: element.start };
+        let mut again = Self { text: self.text, at: element.0.start };
         Ok(again.find(depth + 1, rest)?.map(|target| Target { element: Some(element), ..target }))
     }
 
-    /// Reads an element; whether it is an object whose member has that value.
+    /// Reads an element; where its member is, if it is an object whose member has that value.
     fn is_element(
         &mut self,
         depth: usize,
         (member, wanted): (&str, &str),
-    ) -> Result<Result<bool, Refused>, Refused> {
+    ) -> Result<Result<Option<Range<usize>>, Refused>, Refused> {
         if self.peek() != Some(b'{') {
             self.value(depth)?;
-            return Ok(Ok(false));
+            return Ok(Ok(None));
         }
-        let (mut times, mut is_it) = (0_usize, false);
-        self.members(depth, |scanner, _, name| {
+        let (mut times, mut id) = (0_usize, None);
+        self.members(depth, |scanner, name_at, name| {
             scanner.skip_blanks();
             let start = scanner.at;
             let kind = scanner.value(depth + 1)?;
             if name == member {
                 times += 1;
                 let raw = scanner.since(start);
-                is_it = match kind {
+                let is_it = match kind {
                     Kind::Text => decoded(raw).is_some_and(|text| text == wanted),
                     Kind::Number | Kind::Bool => raw == wanted,
                     Kind::Object | Kind::Array | Kind::Null => false,
                 };
+                id = is_it.then_some(name_at..scanner.at);
             }
             Ok(())
         })?;
-        Ok(if times > 1 { Err(Refused::DuplicateKey) } else { Ok(is_it) })
+        Ok(if times > 1 { Err(Refused::DuplicateKey) } else { Ok(id) })
     }
 
     /// Reads a value.

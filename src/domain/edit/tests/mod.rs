@@ -58,3 +58,22 @@ fn an_element_whose_id_stands_behind_the_value_is_found_by_its_bytes() {
 
     assert_eq!(planned[0].anchor, Anchor::Element);
 }
+
+#[test]
+fn two_elements_of_one_id_are_never_taken_for_each_other_whatever_was_edited_between() {
+    let document = r#"{"a":[{"id":"1","s":"x","t":"p"}],"b":[{"id":"1","s":"y","t":"q"}]}"#;
+    let stale = splices(document, "/a/[id={id}]/s", "1", "z");
+
+    let later = edited(document, "/b/[id={id}]/t", "1", "p");
+    let later = edited(&later, "/b/[id={id}]/s", "1", "x");
+    let later = edited(&later, "/a/[id={id}]/s", "1", "w");
+
+    assert_eq!(apply(later.as_bytes(), &stale), Err(Conflict));
+}
+
+#[test]
+fn an_id_that_another_one_begins_with_is_an_id_of_its_own() {
+    let document = r#"{"a":[{"id":1,"s":"x"},{"id":12,"s":"x"}]}"#;
+
+    assert_eq!(splices(document, "/a/[id={id}]/s", "1", "z")[0].anchor, Anchor::Element);
+}
