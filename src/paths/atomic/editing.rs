@@ -176,32 +176,25 @@ impl<'w> Editing<'w> {
         let edit = Edit { ask, owner, fence, splices, text: MADE.into(), keep };
         let (documents, was_open) = (self.documents.clone(), self.is_open);
         let of = (self.plan.route.flag_index, self.plan.trace);
-        let (written, update, kept) = OutlivesClient::new(self.worker, of, async move {
+        let (written, update, answer, kept) = OutlivesClient::new(self.worker, of, async move {
             update.set_sent(true);
             let written = documents.edit(&place, edit).await;
-            let kept = match &written {
+            let mut kept = true;
+            match &written {
                 Ok(Written::Applied | Written::Already(_)) => {
                     update.settle(Outcome::Applied);
-                    Some((update.keep_made(&answer).await, answer))
+                    kept = update.keep_made(&answer).await;
                 }
-                Err(Failed::Unknown) => None,
-                Ok(_) | Err(Failed::NotExecuted) => {
-                    update.set_sent(was_open);
-                    None
-                }
-            };
-            (written, update, kept)
+                Err(Failed::Unknown) => {}
+                Ok(_) | Err(Failed::NotExecuted) => update.set_sent(was_open),
+            }
+            (written, update, answer, kept)
         })
         .await;
         self.update = Some(update);
-        if let Some((kept, answer)) = kept {
-            let already = matches!(written, Ok(Written::Already(_)));
-            let found = if already { ReceiptFound::Applied } else { ReceiptFound::Absent };
-            return self.applied(found, answer, kept);
-        }
         match written {
-            // Was told of above.
-            Ok(Written::Applied | Written::Already(_)) => self.unknown(),
+            Ok(Written::Applied) => self.applied(ReceiptFound::Absent, answer, kept),
+            Ok(Written::Already(_)) => self.applied(ReceiptFound::Applied, answer, kept),
             Ok(Written::Held) => self.queue(EditQueued::LeaseHeld).await,
             Ok(Written::TooLarge) => self.refused(EditRefusal::TooLarge),
             Ok(Written::Replaced) => self.look_again().await,
@@ -253,10 +246,7 @@ impl<'w> Editing<'w> {
     /// The store is gone, or was: whether the call goes on without it is for the lease to say.
     async fn without_store(&mut self) -> Next {
         if self.is_open || clock::now() >= self.deadline {
-            return match self.is_open {
-                true => self.unknown(),
-                false => self.refused(EditRefusal::Store),
-            };
+            return self.refused(EditRefusal::Store);
         }
         self.give_lease_back();
         self.acquire().await
@@ -271,11 +261,10 @@ impl<'w> Editing<'w> {
         match acquired {
             Err(_) if self.is_open => self.unknown(),
             Err(error) => self.busy(error),
-            Ok(lease) if matches!(lease.reach(), Reach::Exposed(_)) => match self.update.take() {
-                Some(update) if !self.is_open => Break(Edited::WithoutStore { lease, update }),
-                update => {
+            Ok(lease) if matches!(lease.reach(), Reach::Exposed(_)) => match self.let_go() {
+                Some(update) => Break(Edited::WithoutStore { lease, update }),
+                None => {
                     lease.release();
-                    self.update = update;
                     self.unknown()
                 }
             },
@@ -307,30 +296,29 @@ impl<'w> Editing<'w> {
     }
 
     fn missing(&mut self) -> Next {
-        match self.update.take() {
-            Some(update) if !self.is_open => Break(Edited::Missing {
+        match self.let_go() {
+            Some(update) => Break(Edited::Missing {
                 answer: made(&self.declared.missing, self.prepared.missing(self.declared)),
                 update,
                 queued: self.queued,
             }),
-            update => {
-                self.update = update;
-                self.unknown()
-            }
+            None => self.unknown(),
         }
     }
 
     fn refused(&mut self, reason: EditRefusal) -> Next {
-        match self.update.take() {
-            Some(update) if !self.is_open => {
+        match self.let_go() {
+            Some(update) => {
                 let lease = self.lease.take().map(|(lease, _)| lease);
                 Break(Edited::Refused { reason, update, lease })
             }
-            update => {
-                self.update = update;
-                self.unknown()
-            }
+            None => self.unknown(),
         }
+    }
+
+    /// The update, for whatever else becomes of it; with an open try nothing else may.
+    fn let_go(&mut self) -> Option<Update> {
+        if self.is_open { None } else { self.update.take() }
     }
 
     fn busy(&mut self, error: LeaseError) -> Next {
