@@ -1,5 +1,6 @@
 //! What the comparing thread does.
 
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -98,26 +99,19 @@ impl Comparer {
         let comparison = match finding {
             Finding::Failed(cause) => failed(cause),
             Finding::Documents { control, candidate, has_values } => {
-                let compared = catch_unwind(AssertUnwindSafe(|| {
-                    terms.compare_documents(&control, &candidate)
-                }));
-                let (comparison, only_declared) = compared.unwrap_or_else(|panic| {
-                    ComparerPanicked { said: said_by(&*panic) }.emit(&self.telemetry);
-                    (failed(Cause::Error), false)
-                });
+                let compared =
+                    guarded(&self.telemetry, || terms.compare_documents(&control, &candidate));
+                let (comparison, only_declared) =
+                    compared.unwrap_or_else(|| (failed(Cause::Error), false));
                 // An update at another sidecar shows as nothing else.
                 is_concurrent |= has_values && only_declared;
                 comparison
             }
             Finding::Answers { control, candidate } => {
-                // A fault in there must not end the comparing: those who serve would not notice, and nobody else.
-                let compared = catch_unwind(AssertUnwindSafe(|| {
-                    terms.compare(&control, &candidate, subject.noise)
-                }));
-                compared.unwrap_or_else(|panic| {
-                    ComparerPanicked { said: said_by(&*panic) }.emit(&self.telemetry);
-                    failed(Cause::Error)
-                })
+                let compared = guarded(&self.telemetry, || {
+                    terms.compare_answers(&control, &candidate, subject.noise)
+                });
+                compared.unwrap_or_else(|| failed(Cause::Error))
             }
         };
         if subject.noise {
@@ -142,15 +136,23 @@ impl Comparer {
 }
 
 impl Terms {
-    fn compare(&mut self, control: &Captured, candidate: &Captured, same_app: bool) -> Comparison {
-        let (control_body, candidate_body) = (control.body(), candidate.body());
-        let comparison = compare(
+    fn compare(&self, control: &Captured, candidate: &Captured) -> Comparison {
+        compare(
             &self.rules,
             &self.noise,
             &self.reveal,
-            &control.answer(&control.headers(), &control_body),
-            &candidate.answer(&candidate.headers(), &candidate_body),
-        );
+            &control.answer(&control.headers(), &control.body()),
+            &candidate.answer(&candidate.headers(), &candidate.body()),
+        )
+    }
+
+    fn compare_answers(
+        &mut self,
+        control: &Captured,
+        candidate: &Captured,
+        same_app: bool,
+    ) -> Comparison {
+        let comparison = self.compare(control, candidate);
         if same_app {
             self.noise.learn(&comparison);
             self.learnt = self.learnt.wrapping_add(1);
@@ -162,14 +164,7 @@ impl Terms {
 
     /// Compares two documents; also tells whether nothing differs but what declared edits write.
     fn compare_documents(&self, control: &Captured, candidate: &Captured) -> (Comparison, bool) {
-        let (control_body, candidate_body) = (control.body(), candidate.body());
-        let mut comparison = compare(
-            &self.rules,
-            &self.noise,
-            &self.reveal,
-            &control.answer(&control.headers(), &control_body),
-            &candidate.answer(&candidate.headers(), &candidate_body),
-        );
+        let mut comparison = self.compare(control, candidate);
         if comparison.cause == Some(Cause::Body) {
             comparison.cause = Some(Cause::State);
         }
@@ -224,9 +219,15 @@ fn declared(flag: &FlagConfig) -> Vec<PointerPattern> {
     pointers.filter_map(|pattern| pattern.parse().ok()).collect()
 }
 
-/// What a panic had to say.
-fn said_by(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic.downcast_ref::<&str>().copied().unwrap_or("a panic")
+/// Compares; `None` where that panicked. A fault in there must not end the comparing: those who serve would not notice, and nobody
+/// else.
+fn guarded<T>(telemetry: &Telemetry, compare: impl FnOnce() -> T) -> Option<T> {
+    let compared = catch_unwind(AssertUnwindSafe(compare));
+    let panicked = |panic: Box<dyn Any + Send>| {
+        let said = panic.downcast_ref::<&str>().copied().unwrap_or("a panic");
+        ComparerPanicked { said }.emit(telemetry);
+    };
+    compared.map_err(panicked).ok()
 }
 
 /// There is no answer to compare.
