@@ -1,6 +1,6 @@
 //! Planning: from places and new values to splices.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::ops::Range;
 
 use super::scan::{self, Absent, Target};
@@ -38,7 +38,7 @@ struct Piece {
 /// Plans the edits of one update. The document may have `limit` bytes, before and after.
 pub fn plan<'d, 'v>(
     document: &'d [u8],
-    edits: &[(Place, NewValue<'v>)],
+    edits: &[(impl Borrow<Place>, NewValue<'v>)],
     limit: usize,
 ) -> Result<Planned<'d, 'v>, Refused> {
     if document.len() > limit {
@@ -47,7 +47,7 @@ pub fn plan<'d, 'v>(
     let mut changes = Vec::with_capacity(edits.len());
     let mut missing = false;
     for (place, value) in edits {
-        match scan::find(document, place.steps())? {
+        match scan::find(document, place.borrow().steps())? {
             Ok(target) => changes.push(Change { new: value.instead_of(target.kind)?, target }),
             Err(Absent::NoElement) => missing = true,
             Err(Absent::Refused(refused)) => return Err(refused),

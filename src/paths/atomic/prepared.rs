@@ -1,6 +1,7 @@
 //! What a call's declared edit is, before any document was looked at.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -76,7 +77,7 @@ impl Prepared {
                 Given::Body(pointer) => NewValue::from_body(&self.body, pointer)?,
                 Given::Text(text) => NewValue::text(text.as_str()),
             };
-            Ok((place.clone(), value))
+            Ok((place, value))
         });
         plan(document, &edits.collect::<Result<Vec<_>, Refused>>()?, self.limit)
     }
@@ -109,8 +110,8 @@ impl Prepared {
     pub(super) fn fields(&self) -> String {
         let mut text = self.document.to_string();
         for (place, _) in &self.edits {
-            text.push('\0');
-            text.push_str(&format!("{:?}", place.steps()));
+            // Nothing fails that is written to a text.
+            write!(text, "\0{:?}", place.steps()).ok();
         }
         text
     }
