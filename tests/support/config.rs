@@ -22,6 +22,8 @@ pub(crate) struct JourneyFlag {
     pub(crate) lease: String,
     /// More lines of the flag's table.
     pub(crate) more: String,
+    /// The routes that declare an edit of the journey's document.
+    pub(crate) edits: &'static [&'static str],
     /// The inside of the table `verify`, beside what is read, where the flag is verified.
     pub(crate) verify: Option<String>,
 }
@@ -30,7 +32,14 @@ impl JourneyFlag {
     /// One whose fixed path serialises.
     pub(crate) fn serialized(percent: u8) -> Self {
         let (lease, more) = Default::default();
-        Self { percent, fixed: r#"strategy = "serialize""#.to_owned(), lease, more, verify: None }
+        let fixed = r#"strategy = "serialize""#.to_owned();
+        Self { percent, fixed, lease, more, edits: &[], verify: None }
+    }
+
+    /// One whose fixed path edits the document: both routes declare it. Beside the strategy `fixed` is inside of that table.
+    pub(crate) fn edited(percent: u8, fixed: &str) -> Self {
+        let fixed = format!(r#"strategy = "atomic", {fixed}"#);
+        Self { fixed, edits: &[SEGMENT, STATUS], ..Self::serialized(percent) }
     }
 
     /// The same, with every entity verified once it was quiet for a moment.
@@ -40,7 +49,15 @@ impl JourneyFlag {
 
     /// As a part of a configuration.
     pub(crate) fn toml(&self) -> String {
-        let Self { percent, fixed, lease, more, verify } = self;
+        let Self { percent, fixed, lease, more, edits, verify } = self;
+        let edit = |route: &str, pointer: &str| match edits.contains(&route) {
+            true => format!(
+                r#"atomic = {{ document = "journey:{{journeyId}}", pointer = "{pointer}", value = "body:/status" }}"#
+            ),
+            false => String::new(),
+        };
+        let edit_of_segment = edit(SEGMENT, "/Segments/[SegmentId={segmentId}]/Status");
+        let edit_of_journey = edit(STATUS, "/Status");
         let effect = |pointer: &str| match verify {
             Some(_) => format!(r#"effect = {{ pointer = "{pointer}", value = "body:/status" }}"#),
             None => String::new(),
@@ -70,12 +87,14 @@ name = "{SEGMENT}"
 methods = ["PUT"]
 path = "/api/journeys/{{journeyId}}/segments/{{segmentId}}/status"
 {of_segment}
+{edit_of_segment}
 
 [[flags.{JOURNEYS}.routes]]
 name = "{STATUS}"
 methods = ["PUT"]
 path = "/api/journeys/{{journeyId}}/status"
 {of_journey}
+{edit_of_journey}
 {verify}
 "#
         )

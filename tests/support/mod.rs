@@ -58,7 +58,7 @@ pub(crate) use resp::Reply;
 pub(crate) use sentinels::Sentinels;
 pub(crate) use sidecar::{AdminPlane, Run, Sidecar, interlock, raise_own_open_files_limit};
 pub(crate) use spans::{Span, only};
-pub(crate) use stall_proxy::StallProxy;
+pub(crate) use stall_proxy::{Fate, StallProxy};
 pub(crate) use temp::TempDir;
 pub(crate) use trial::Trial;
 pub(crate) use updates::{Caller, Knowledge, STORE_UNAVAILABLE, Sent, update};

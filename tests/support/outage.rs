@@ -33,7 +33,8 @@ pub(crate) struct Outage {
     pub(crate) sidecar: Sidecar,
     /// The store.
     pub(crate) store: Redis,
-    relay: StallProxy,
+    /// The way between them.
+    pub(crate) relay: StallProxy,
 }
 
 impl Outage {
@@ -46,12 +47,24 @@ impl Outage {
     /// The same, with a `store.timeout`.
     #[track_caller]
     pub(crate) fn with_timeout(timeout: &str, flag: &JourneyFlag, app: &Upstream) -> Self {
+        Self::with_timeouts(timeout, "5s", flag, app)
+    }
+
+    /// The same, with a `store.timeout` and a `legacy.timeout`.
+    #[track_caller]
+    pub(crate) fn with_timeouts(
+        timeout: &str,
+        call: &str,
+        flag: &JourneyFlag,
+        app: &Upstream,
+    ) -> Self {
         let store = Redis::start();
         let relay = StallProxy::to(store.address());
+        let legacy = format!(
+            "connect_timeout = \"250ms\"\ntimeout = \"{call}\"\nsettle_after_timeout = \"250ms\"\n"
+        );
         let sidecar = Sidecar::in_front_of(app)
-            .legacy(
-                "connect_timeout = \"250ms\"\ntimeout = \"5s\"\nsettle_after_timeout = \"250ms\"\n",
-            )
+            .legacy(&legacy)
             .with(&format!("[store]\nurl = \"{}\"\ntimeout = \"{timeout}\"\n", relay.url()))
             .with(&flag.toml())
             .start();
@@ -94,8 +107,9 @@ impl Outage {
         self.wait_for_return();
     }
 
+    /// Waits until the sidecar has found the store, and grants leases.
     #[track_caller]
-    fn wait_for_return(&self) {
+    pub(crate) fn wait_for_return(&self) {
         self.sidecar.wait_for_metric("interlock_lease_gate", &[("state", "open")], 1.0);
         self.sidecar.wait_for_metric("interlock_freshness", &[("state", "live")], 1.0);
     }
