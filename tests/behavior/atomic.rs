@@ -11,7 +11,7 @@ use crate::support::{
 const WINDOW: &str = "2ms";
 
 /// A document as an app writes it: in an order of its own, with numbers that a re-encoding would change.
-fn document(status: impl Fn(usize) -> String) -> String {
+pub(crate) fn document(status: impl Fn(usize) -> String) -> String {
     let segments: Vec<String> = (1..=SEGMENTS)
         .map(|n| {
             format!(
@@ -29,7 +29,7 @@ fn document(status: impl Fn(usize) -> String) -> String {
     )
 }
 
-fn planned(_: usize) -> String {
+pub(crate) fn planned(_: usize) -> String {
     "Planned".to_owned()
 }
 
@@ -147,7 +147,7 @@ fn where_there_is_nothing_to_edit_the_declared_answer_says_so() {
 }
 
 /// Documents that leave a doubt, calls that do, and the reason by which they are counted.
-fn doubts() -> Vec<(String, String, &'static str)> {
+pub(crate) fn doubts() -> Vec<(String, String, &'static str)> {
     let whole = document(planned);
     let with = |old: &str, new: &str| whole.replacen(old, new, 1);
     let put = set_to("X");

@@ -55,6 +55,7 @@ mod interim;
 mod journey;
 mod limits;
 mod observability;
+mod plan;
 mod prometheus;
 mod readme;
 mod regressions;

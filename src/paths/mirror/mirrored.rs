@@ -156,7 +156,7 @@ impl Mirrored {
     /// Compares what the edit would have written with what the app wrote.
     async fn compare_plan(&mut self, served: Served, planned: Planned) {
         if served.failed {
-            return;
+            return self.skip_as(ShadowSkip::ControlFailed);
         }
         let shadows = Rc::clone(&self.shadows);
         let looked = timeout_at(self.deadline, planned.documents(shadows.memory.hold())).await;
