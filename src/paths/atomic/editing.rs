@@ -11,15 +11,16 @@ use tokio::time::sleep;
 
 use super::super::serialize;
 use super::super::update::{OutlivesClient, Update, note};
+use super::held::Held;
 use super::{AtomicConfig, Edited, Plan, Prepared, made};
 use crate::clock::{self, Instant};
 use crate::documents::{Ask, Documents, Edit, Edited as Written, Failed, Fence, Read, Splice};
 use crate::domain::edit::Planned;
 use crate::fleet::gate::{Place, Standing, changes_by};
-use crate::lease::{Lease, LeaseError, Reach};
+use crate::lease::{LeaseError, Reach};
 use crate::proxy::worker::Worker;
 use crate::telemetry::events::{
-    EditConflicted, EditInQueue, EditUnknown, LeaseReleased, OutcomeFound, Retried, RetryDenied,
+    EditConflicted, EditInQueue, EditUnknown, OutcomeFound, Retried, RetryDenied,
 };
 use crate::telemetry::labels::{EditQueued, EditRefusal, Outcome, ReceiptFound, RetryReason};
 
@@ -49,7 +50,7 @@ pub(super) struct Editing<'w> {
     began: Instant,
     deadline: Instant,
     update: Option<Update>,
-    lease: Option<(Lease, Instant)>,
+    lease: Option<Held>,
     queued: Duration,
     conflicts: u32,
     tries: u32,
@@ -148,7 +149,7 @@ impl<'w> Editing<'w> {
 
     /// Whether the holder of the entity's lease is this call.
     fn holds(&self, holder: &str) -> bool {
-        self.lease.as_ref().is_some_and(|(lease, _)| lease.owner() == Some(holder))
+        self.lease.as_ref().is_some_and(|held| held.owner() == Some(holder))
     }
 
     /// Sends the edit, planned on this document.
@@ -171,12 +172,14 @@ impl<'w> Editing<'w> {
         }
         let Some(mut update) = self.update.take() else { return self.unknown() };
         note(self.worker, &mut update);
-        let owner = self.lease.as_ref().and_then(|(lease, _)| lease.owner()).map(Arc::from);
+        let held = self.lease.take();
+        let owner = held.as_ref().and_then(Held::owner).map(Arc::from);
         let (ask, keep) = (self.ask(), self.keep());
         let edit = Edit { ask, owner, fence, splices, text: MADE.into(), keep };
         let (documents, was_open) = (self.documents.clone(), self.is_open);
         let of = (self.plan.route.flag_index, self.plan.trace);
-        let (written, update, answer, kept) = OutlivesClient::new(self.worker, of, async move {
+        // All that its end needs goes along, the lease as well, in case that its caller leaves.
+        let call = async move {
             update.set_sent(true);
             let written = documents.edit(&place, edit).await;
             let mut kept = true;
@@ -188,10 +191,11 @@ impl<'w> Editing<'w> {
                 Err(Failed::Unknown) => {}
                 Ok(_) | Err(Failed::NotExecuted) => update.set_sent(was_open),
             }
-            (written, update, answer, kept)
-        })
-        .await;
-        self.update = Some(update);
+            (written, update, held, answer, kept)
+        };
+        let (written, update, held, answer, kept) =
+            OutlivesClient::new(self.worker, of, call).await;
+        (self.update, self.lease) = (Some(update), held);
         match written {
             Ok(Written::Applied) => self.applied(ReceiptFound::Absent, answer, kept),
             Ok(Written::Already(_)) => self.applied(ReceiptFound::Applied, answer, kept),
@@ -239,7 +243,7 @@ impl<'w> Editing<'w> {
     async fn queue(&mut self, reason: EditQueued) -> Next {
         EditInQueue { flag: self.plan.route.flag_index, reason }
             .emit(&self.worker.shared.telemetry);
-        self.give_lease_back();
+        self.lease = None;
         self.acquire().await
     }
 
@@ -248,7 +252,7 @@ impl<'w> Editing<'w> {
         if self.is_open || clock::now() >= self.deadline {
             return self.refused(EditRefusal::Store);
         }
-        self.give_lease_back();
+        self.lease = None;
         self.acquire().await
     }
 
@@ -269,7 +273,8 @@ impl<'w> Editing<'w> {
                 }
             },
             Ok(lease) => {
-                self.lease = Some((lease, clock::now()));
+                let telemetry = &self.worker.shared.telemetry;
+                self.lease = Some(Held::new(lease, self.plan.route.flag_index, telemetry));
                 Continue(None)
             }
         }
@@ -309,7 +314,7 @@ impl<'w> Editing<'w> {
     fn refused(&mut self, reason: EditRefusal) -> Next {
         match self.let_go() {
             Some(update) => {
-                let lease = self.lease.take().map(|(lease, _)| lease);
+                let lease = self.lease.take().and_then(Held::hand_on);
                 Break(Edited::Refused { reason, update, lease })
             }
             None => self.unknown(),
@@ -360,21 +365,5 @@ impl<'w> Editing<'w> {
     /// How long the receipt is kept: longer than any try of it can be under way.
     fn keep(&self) -> Duration {
         RECEIPT_KEPT.max(self.worker.shared.config.legacy.timeout.saturating_mul(2))
-    }
-
-    /// An edit that may still be on its way does nothing once the lease is another's: its script sees to that.
-    fn give_lease_back(&mut self) {
-        if let Some((lease, since)) = self.lease.take() {
-            let held = clock::now() - since;
-            LeaseReleased { flag: self.plan.route.flag_index, held }
-                .emit(&self.worker.shared.telemetry);
-            lease.release();
-        }
-    }
-}
-
-impl Drop for Editing<'_> {
-    fn drop(&mut self) {
-        self.give_lease_back();
     }
 }

@@ -10,6 +10,7 @@
 //! `serialize`; but never once an edit was sent whose outcome is not known.
 
 mod editing;
+mod held;
 mod prepared;
 
 use std::rc::Rc;
