@@ -94,7 +94,7 @@ impl Inner {
         // A read that may have run has written nothing.
         let answer = answered.map_err(|_| Failed::NotExecuted)?;
         answer::read(answer).map_err(|error| {
-            self.tell(&error, true);
+            self.tell(&READ, &error, true);
             Failed::NotExecuted
         })
     }
@@ -112,7 +112,7 @@ impl Inner {
                 CallError::Unknown(_) => Failed::Unknown,
             })?;
         answer::edited(answer).map_err(|error| {
-            self.tell(&error, true);
+            self.tell(&EDIT, &error, true);
             Failed::Unknown
         })
     }
@@ -138,7 +138,7 @@ impl Inner {
         let arguments = [&[place.epoch.as_bytes(), limit.as_bytes()], more].concat();
         let generation = Some(place.generation);
         let answer = self.remote.run(Lane::Documents, script, &keys, &arguments, generation).await;
-        answer.inspect_err(|error| self.tell(error, error.is_refusal()))
+        answer.inspect_err(|error| self.tell(script, error, error.is_refusal()))
     }
 
     /// The session looks whether the store is another one.
@@ -148,8 +148,9 @@ impl Inner {
         }
     }
 
-    fn tell(&self, error: &(dyn std::error::Error + 'static), refused: bool) {
-        StoreFault { error, refused }.emit(&self.telemetry);
+    fn tell(&self, script: &Script, error: &(dyn std::error::Error + 'static), refused: bool) {
+        let operation = script.operation;
+        StoreFault { operation, error, refused }.emit(&self.telemetry);
     }
 }
 

@@ -289,12 +289,13 @@ impl Running {
         match answer.map(Register::read) {
             Ok(Ok(register)) => Some(register),
             Ok(Err(error)) => {
-                StoreFault { error: &error, refused: true }.emit(&self.session.telemetry);
+                let (operation, refused) = (script.operation, true);
+                StoreFault { operation, error: &error, refused }.emit(&self.session.telemetry);
                 None
             }
             Err(error) => {
-                StoreFault { error: &error, refused: error.is_refusal() }
-                    .emit(&self.session.telemetry);
+                let (operation, refused) = (script.operation, error.is_refusal());
+                StoreFault { operation, error: &error, refused }.emit(&self.session.telemetry);
                 None
             }
         }
@@ -306,7 +307,8 @@ impl Running {
         let (key, id) = (keys.sidecars(), me.id.as_bytes());
         let left = remote.run(Lane::Control, &registry::PART, &[&key], &[id], None).await;
         if let Err(error) = left {
-            StoreFault { error: &error, refused: error.is_refusal() }.emit(telemetry);
+            let (operation, refused) = (registry::PART.operation, error.is_refusal());
+            StoreFault { operation, error: &error, refused }.emit(telemetry);
         }
     }
 

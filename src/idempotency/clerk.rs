@@ -176,7 +176,8 @@ impl Inner {
         let key = self.keys.idempotency(&record.name.to_string());
         let answer = self.remote.run(Lane::Documents, script, &[&key], words, None).await;
         answer.inspect_err(|error| {
-            StoreFault { error, refused: error.is_refusal() }.emit(&self.telemetry);
+            let (operation, refused) = (script.operation, error.is_refusal());
+            StoreFault { operation, error, refused }.emit(&self.telemetry);
         })
     }
 }

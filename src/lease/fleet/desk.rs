@@ -225,7 +225,7 @@ impl Inner {
         let generation = Some(place.generation);
         match self.run(&ACQUIRE, keys, (owner, place.cluster), &more, generation).await {
             Ok(value) => Answer::read(value).map_err(|error| {
-                self.tell(&error, true);
+                self.tell(&ACQUIRE, &error, true);
                 Unasked::Unknown
             }),
             Err(CallError::NotExecuted(_)) => Err(Unasked::NotExecuted),
@@ -324,11 +324,12 @@ impl Inner {
         let words = first.into_iter().chain(more.iter().copied());
         let arguments: Vec<&[u8]> = words.map(str::as_bytes).collect();
         let answer = self.remote.run(Lane::Lease, script, &names, &arguments, generation).await;
-        answer.inspect_err(|error| self.tell(error, error.is_refusal()))
+        answer.inspect_err(|error| self.tell(script, error, error.is_refusal()))
     }
 
-    fn tell(&self, error: &(dyn std::error::Error + 'static), refused: bool) {
-        StoreFault { error, refused }.emit(&self.telemetry);
+    fn tell(&self, script: &Script, error: &(dyn std::error::Error + 'static), refused: bool) {
+        let operation = script.operation;
+        StoreFault { operation, error, refused }.emit(&self.telemetry);
     }
 }
 

@@ -105,7 +105,8 @@ impl JournalClerk {
         let generation = Some(connected.generation);
         let answer = self.remote.run(Lane::Control, script, &keys, words, generation).await;
         answer.inspect_err(|error| {
-            StoreFault { error, refused: error.is_refusal() }.emit(&self.telemetry);
+            let (operation, refused) = (script.operation, error.is_refusal());
+            StoreFault { operation, error, refused }.emit(&self.telemetry);
         })
     }
 }

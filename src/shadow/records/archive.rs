@@ -11,6 +11,7 @@ use crate::domain::divergence::RecordId;
 use crate::fleet::Keys;
 use crate::remote::{Remote, Status};
 use crate::telemetry::events::StoreFault;
+use crate::telemetry::labels::StoreOperation;
 
 use super::page::{Filling, Found, Page, Query, Source};
 use super::ring::Batch;
@@ -67,7 +68,7 @@ async fn write(inner: &Inner, shelf: &Shelf, remote: &Remote, mut end: oneshot::
         };
         // It is sent again as it was until it is known to be written: another one would hide whether it was.
         while let Err(error) = add(inner, shelf, &batch).await {
-            tell(inner, &error);
+            tell(inner, StoreOperation::DivergenceAdd, &error);
             tokio::select! {
                 biased;
                 _ = &mut end => return,
@@ -102,13 +103,13 @@ async fn answer(inner: &Inner, shelf: &Shelf, mut asked: mpsc::Receiver<Ask>) {
                     () = reply.closed() => {}
                     page = list(shelf, &query) => match page {
                         Ok(page) => drop(reply.send(page)),
-                        Err(error) => tell(inner, &error),
+                        Err(error) => tell(inner, StoreOperation::DivergenceRead, &error),
                     }
                 }
             }
             Ask::Find { id, reply } => match find(shelf, id).await {
                 Ok(found) => drop(reply.send(found)),
-                Err(error) => tell(inner, &error),
+                Err(error) => tell(inner, StoreOperation::DivergenceRead, &error),
             },
         }
     }
@@ -141,6 +142,6 @@ async fn find(shelf: &Shelf, id: RecordId) -> Result<Found, ShelfError> {
     Ok(Found { record: shelf.find(id).await?, from: Source::Store })
 }
 
-fn tell(inner: &Inner, error: &ShelfError) {
-    StoreFault { error, refused: error.is_refusal() }.emit(&inner.telemetry);
+fn tell(inner: &Inner, operation: StoreOperation, error: &ShelfError) {
+    StoreFault { operation, error, refused: error.is_refusal() }.emit(&inner.telemetry);
 }

@@ -174,6 +174,8 @@ impl FleetCounted {
 /// A command to the store failed, or its answer can't be read.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreFault<'a> {
+    /// What it was for.
+    pub operation: StoreOperation,
     /// What is wrong.
     pub error: &'a (dyn std::error::Error + 'static),
     /// Whether the store is there and says no: nothing else tells of that.
@@ -183,13 +185,13 @@ pub struct StoreFault<'a> {
 impl StoreFault<'_> {
     /// Tells of it, in the log alone: the command itself is counted.
     pub fn emit(self, telemetry: &Telemetry) {
-        let (event, error) = ("store_fault", self.error);
+        let (event, operation, error) = ("store_fault", self.operation.word(), self.error);
         if self.refused {
             telemetry.fault(Fault::Store, || {
-                tracing::warn!(target: TARGET, event, error, "degraded: the store refuses a command");
+                tracing::warn!(target: TARGET, event, operation, error, "degraded: the store refuses a command");
             });
         } else {
-            tracing::debug!(target: TARGET, event, error, "a command to the store failed");
+            tracing::debug!(target: TARGET, event, operation, error, "a command to the store failed");
         }
     }
 }
