@@ -24,6 +24,7 @@ mod atomic;
 mod atomic_chaos;
 mod atomic_leases;
 mod atomic_outcomes;
+mod atomic_refusals;
 mod chaos;
 mod chaos_callers;
 mod collectors;
