@@ -2,7 +2,8 @@
 //!
 //! A route must not be slipped past by another spelling of the same path. Templates are therefore matched against the
 //! path's segments percent-decoded once, with empty and `.` segments dropped, `..` applied and letter case of literals
-//! ignored, as lenient servers do. The path that goes upstream is never changed by this.
+//! ignored, as lenient servers do. The path that goes upstream is never changed by this. Whether that spelling is also the
+//! template's own is a question apart ([`PathTemplate::is_spelled`]): who acts on a call in the app's place must know.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -94,6 +95,22 @@ impl PathTemplate {
                 (Segment::Placeholder(_), Segment::Placeholder(_)) => true,
                 _ => false,
             })
+    }
+
+    /// Whether a path is written as the template is: the same segments, literals in the same letters, and for each placeholder one
+    /// segment of UTF-8 that is neither empty nor `.` or `..` and holds no encoded slash. [`Router::find`] takes more than these, of
+    /// which an app may think otherwise.
+    pub fn is_spelled(&self, path: &str) -> bool {
+        let Some(path) = path.strip_prefix('/') else { return false };
+        let mut written = path.split('/').map(|raw| percent_decode_str(raw).decode_utf8());
+        let all = self.segments.iter().all(|segment| match (segment, written.next()) {
+            (Segment::Literal(literal), Some(Ok(text))) => *literal == text,
+            (Segment::Placeholder(_), Some(Ok(text))) => {
+                !matches!(text.as_ref(), "" | "." | "..") && !text.contains('/')
+            }
+            (_, Some(Err(_)) | None) => false,
+        });
+        all && written.next().is_none()
     }
 
     fn captures<'p>(&self, path: &PathSegments<'p>) -> Option<Captures<'p>> {

@@ -203,6 +203,34 @@ fn what_leaves_a_doubt_goes_to_the_app_under_the_lease_else() {
 }
 
 #[test]
+fn a_path_that_is_spelled_otherwise_is_for_the_app_to_understand() {
+    let stage = Stage::one("serialize");
+    let spellings = [
+        "/api/journeys/B/../A/segments/SEG-1/status",
+        "/api/journeys/A/segments/SEG-1/x/%2e%2e/status",
+        "/api//journeys/A/segments/SEG-1/status",
+        "/api/journeys/A/segments/SEG-1/status/",
+        "/API/journeys/A/segments/SEG-1/status",
+    ];
+
+    for path in spellings {
+        assert_eq!(
+            stage.put(path, &set_to("Slipped")).status,
+            404,
+            "{path}: the app knows no such path"
+        );
+    }
+
+    assert_eq!(stage.stored(), document(planned));
+    assert_eq!(stage.refused("spelling"), spellings.len() as f64);
+    assert_eq!(
+        stage.put("/api/journeys/%41/segments/SEG%2D1/status", &set_to("Meant")).status,
+        200
+    );
+    assert!(stage.stored().contains("Meant"), "an encoded letter is no other spelling");
+}
+
+#[test]
 fn a_document_that_is_no_string_is_refused() {
     let stage = Stage::one("reject");
     stage.redis.command(&["DEL", "journey:A"]);

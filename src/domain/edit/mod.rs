@@ -51,6 +51,9 @@ pub enum Refused {
     /// The request does not have the new value.
     #[error("the request has no new value")]
     NoValue,
+    /// The request's path is not written as the route's template is: an app may take it for another one.
+    #[error("the request's path is spelled in another way than its route")]
+    Spelling,
     /// The store holds something else than a text under the document's key.
     #[error("the store holds no text under the document's key")]
     DocumentType,
@@ -58,7 +61,7 @@ pub enum Refused {
 
 impl Refused {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Malformed,
         Self::TooLarge,
         Self::TooDeep,
@@ -67,6 +70,7 @@ impl Refused {
         Self::NoField,
         Self::WrongType,
         Self::NoValue,
+        Self::Spelling,
         Self::DocumentType,
     ];
 
@@ -81,6 +85,7 @@ impl Refused {
             Self::NoField => "no_field",
             Self::WrongType => "wrong_type",
             Self::NoValue => "no_value",
+            Self::Spelling => "spelling",
             Self::DocumentType => "document_type",
         }
     }

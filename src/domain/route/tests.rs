@@ -63,6 +63,32 @@ fn no_other_spelling_slips_past_a_route() {
 }
 
 #[test]
+fn a_path_is_spelled_as_its_template_or_otherwise() {
+    let template: PathTemplate = "/api/journeys/{journeyId}/status".parse().unwrap();
+
+    for path in ["/api/journeys/7/status", "/%61pi/journeys/%37%20..%C3%BC/status"] {
+        assert!(template.is_spelled(path), "{path}");
+    }
+    for path in [
+        "/api//journeys/7/status",
+        "//api/journeys/7/status",
+        "/api/journeys/7/status/",
+        "/api/journeys/7",
+        "/API/journeys/7/status",
+        "/api/journeys/8/../7/status",
+        "/x/../api/journeys/7/status",
+        "/api/journeys/%2e%2e/status",
+        "/api/journeys/./status",
+        "/api/journeys//status",
+        "/api/journeys/7%2F8/status",
+        "/api/journeys/%FF/status",
+        "*",
+    ] {
+        assert!(!template.is_spelled(path), "{path}");
+    }
+}
+
+#[test]
 fn an_encoded_slash_stays_inside_its_segment_and_decoding_happens_once() {
     let router = router(&["/api/journeys/{journeyId}/status"]);
 

@@ -46,6 +46,11 @@ impl Prepared {
     ) -> Result<Self, Refused> {
         let spec = route.config().ok_or(Refused::NoValue)?;
         let declared = spec.atomic.as_ref().ok_or(Refused::NoValue)?;
+        // A router takes more spellings for the route than an app may, so that none slips past the lease. An edit is made
+        // where the app would not be asked, nor who guards paths in front of it.
+        if !spec.path.is_spelled(request.uri().path()) {
+            return Err(Refused::Spelling);
+        }
         let in_body = |source: &Source| matches!(source, Source::Body(_));
         let needs_body = declared.edits.iter().any(|edit| in_body(&edit.value));
         let body = match needs_body || facts::needs_body(&spec.sources) {

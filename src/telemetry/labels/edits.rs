@@ -22,6 +22,8 @@ label_enum! {
         WrongType => "wrong_type",
         /// The call has no such value, or its body can't be held.
         NoValue => "no_value",
+        /// The call's path is not written as its route is.
+        Spelling => "spelling",
         /// The key holds something else than a string.
         DocumentType => "document_type",
         /// The store refuses the commands.
@@ -40,6 +42,7 @@ impl From<Refused> for EditRefusal {
             Refused::NoField => Self::NoField,
             Refused::WrongType => Self::WrongType,
             Refused::NoValue => Self::NoValue,
+            Refused::Spelling => Self::Spelling,
             Refused::DocumentType => Self::DocumentType,
         }
     }
