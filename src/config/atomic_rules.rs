@@ -69,6 +69,9 @@ fn declaration(root: &Branch<'_>, flag: &Branch<'_>, route: &Branch<'_>, finding
     for one in std::iter::once(&edit).chain(&several) {
         field(one, &entity, &path, findings);
     }
+    if several.len() <= MAX_EDITS {
+        apart(&several, findings);
+    }
     // Where there is nothing to edit there is no new value either.
     for (name, edits) in [("answer", several.len().max(1)), ("missing", 0)] {
         let at = edit.at(name);
@@ -115,6 +118,21 @@ fn field(edit: &Branch<'_>, entity: &EntityTemplate, path: &PathTemplate, findin
         && !path.placeholders().any(|known| known == name)
     {
         findings.refuse(&edit.at("value"), Conflict::NotInPath { name });
+    }
+}
+
+/// Two edits of one place can't both be made. Where that is up to the call's values, the call is refused.
+fn apart(several: &[Branch<'_>], findings: &mut Findings) {
+    let pointer = |edit: &Branch<'_>| edit.peek("pointer", values::parsed::<EffectPointer>);
+    let known: Vec<_> = several.iter().map(|edit| (edit, pointer(edit))).collect();
+    for (index, (edit, pointer)) in known.iter().enumerate() {
+        let Some(pointer) = pointer else { continue };
+        let before = known.iter().take(index).filter_map(|(_, other)| other.as_ref());
+        let met = before.into_iter().find(|other| other.covers(pointer) || pointer.covers(other));
+        if let Some(other) = met {
+            let other = other.to_string();
+            findings.refuse(&edit.at("pointer"), Conflict::EditsMeet { other });
+        }
     }
 }
 

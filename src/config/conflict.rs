@@ -64,7 +64,9 @@ pub enum Conflict {
         placeholders: Vec<String>,
     },
     /// A source from nowhere.
-    #[error("the route's path has no placeholder {{{name}}}")]
+    #[error(
+        "the route's path has no placeholder {{{name}}}: use one that it has, or add it to the path"
+    )]
     NotInPath {
         /// The name.
         name: String,
@@ -204,6 +206,14 @@ pub enum Conflict {
         count: usize,
         /// The bound.
         max: usize,
+    },
+    /// No document can take both.
+    #[error(
+        "is in the same place as {other:?} of this route, or within it: every call would be refused; leave one out"
+    )]
+    EditsMeet {
+        /// The other edit's pointer.
+        other: String,
     },
     /// In a cluster a script reaches one slot alone.
     #[error(

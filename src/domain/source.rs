@@ -28,7 +28,9 @@ pub enum SourceError {
     #[error("is no source: write path:NAME, query:NAME, header:NAME or body:/JSON/POINTER")]
     UnknownKind,
     /// The part after the colon is empty or malformed.
-    #[error("has no valid name after the colon")]
+    #[error(
+        "has no valid name after the colon: write path:NAME, query:NAME, header:NAME or body:/JSON/POINTER"
+    )]
     BadName,
 }
 

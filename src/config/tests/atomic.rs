@@ -63,6 +63,15 @@ fn what_is_wrong_with_an_edit_is_told_by_its_key() {
         ".edits = [{ … }, { … }, { … }, { … }, { … }, { … }, { … }, { … }, { … }]",
         "has 9 edits, and at most 8 are allowed",
     );
+    for (first, second) in [("/b", "/b"), ("/b", "/b/[Id={segmentId}]"), ("/b/c", "/b")] {
+        check(
+            &format!(
+                "{{ document = \"j:{{journeyId}}\", edits = [{{ pointer = \"{first}\", value = \"body:/x\" }}, {{ pointer = \"{second}\", value = \"body:/y\" }}] }}"
+            ),
+            &format!(".edits[1].pointer = \"{second}\""),
+            &format!("is in the same place as \"{first}\""),
+        );
+    }
     check(
         "{ document = \"j:{who}\", pointer = \"/a\", value = \"body:/a\" }",
         ".document = \"j:{who}\"",

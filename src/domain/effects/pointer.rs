@@ -76,6 +76,11 @@ pub enum EffectPointerError {
 }
 
 impl EffectPointer {
+    /// Whether the other one is the same place, or within it, whatever the call.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.tokens.starts_with(&self.tokens)
+    }
+
     /// The names of its placeholders, in order; one may stand there more than once.
     pub fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.tokens.iter().filter_map(|token| match token {
