@@ -7,7 +7,7 @@
 //!
 //! Whoever edits holds the era for as long as the edit is under way, as whoever has a lease does.
 //!
-//! In a cluster a document has to lie in its entity's slot, as it does where its key is the entity; else the server refuses.
+//! In a cluster a document has to lie in its entity's slot, as it does where its key is the entity; else the server is not asked.
 
 mod answer;
 mod desk;
@@ -93,6 +93,8 @@ pub(crate) enum Read {
     },
     /// What is there is no string.
     WrongType,
+    /// In a cluster: it does not lie in its entity's slot, so that no script reaches both. The server was not asked.
+    OtherSlot,
     /// It is larger than the limit.
     TooLarge,
     /// The update was applied, and this is what its receipt says.

@@ -95,9 +95,20 @@ impl Keys {
         format!("{}:receipt:{{{}}}:{id}", self.prefix, tag(entity))
     }
 
+    /// Whether a key lies in the slot of the entity's keys for certain.
+    pub(crate) fn is_beside(&self, entity: &str, key: &str) -> bool {
+        tag_of(key) == tag_of(&self.lease(entity))
+    }
+
     fn control(&self, name: &str) -> String {
         format!("{{{}}}:{name}", self.prefix)
     }
+}
+
+/// The part of a key by which a cluster finds its slot: what is within its first braces, or all of it where they hold nothing.
+fn tag_of(key: &str) -> &str {
+    let within = key.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+    within.map(|(tag, _)| tag).filter(|tag| !tag.is_empty()).unwrap_or(key)
 }
 
 /// What puts all keys of an entity into one slot. An empty tag would be no tag: they would lie in different ones.

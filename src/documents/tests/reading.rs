@@ -82,11 +82,17 @@ fn a_document_of_a_cluster_is_reached_in_its_entity_s_slot() {
 
         let edit = trial.planned("u1", &[(Anchor::Element, S1, S1_OFF)]).await;
         let made = trial.edit(&edit).await;
-        let elsewhere = Ask { document: "elsewhere".into(), ..ask("u1") };
-        let refused = trial.documents.read(&trial.place, elsewhere).await;
+        let read = async |entity: &str, document: &str| {
+            let ask = Ask { entity: entity.into(), document: document.into(), ..ask("u2") };
+            trial.documents.read(&trial.place, ask).await
+        };
 
         assert_eq!(made, Edited::Applied);
         assert_eq!(trial.get(JOURNEY).await.unwrap(), with(S1, S1_OFF));
-        assert_eq!(refused, Err(Failed::NotExecuted));
+        assert_eq!(read("journey:J1", "elsewhere").await, Ok(Read::OtherSlot));
+        for id in ["J}1", "J{x}1", "}", "{}"] {
+            assert_eq!(read(id, id).await, Ok(Read::OtherSlot), "{id}");
+        }
+        assert_eq!(read("J{1", "J{1").await, Ok(Read::Missing { holder: None }));
     });
 }

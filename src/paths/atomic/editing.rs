@@ -124,6 +124,7 @@ impl<'w> Editing<'w> {
             }
             Read::Missing { .. } => self.missing(),
             Read::WrongType => self.refused(EditRefusal::DocumentType),
+            Read::OtherSlot => self.refused(EditRefusal::Spelling),
             Read::TooLarge => self.refused(EditRefusal::TooLarge),
             Read::Document { .. } if self.conflicts >= MOST_CONFLICTS && self.lease.is_none() => {
                 self.queue(EditQueued::Contended).await

@@ -115,7 +115,9 @@ async fn look(
     let document = match documents.read(&era.place, ask).await {
         Ok(Read::Document { bytes, .. }) => Some(bytes),
         Ok(Read::Missing { .. }) => None,
-        Ok(Read::WrongType | Read::TooLarge) => return Err(ShadowSkip::PlanRefused),
+        Ok(Read::WrongType | Read::OtherSlot | Read::TooLarge) => {
+            return Err(ShadowSkip::PlanRefused);
+        }
         Ok(Read::Done(_) | Read::Replaced) | Err(_) => return Err(ShadowSkip::StoreFailed),
     };
     let length = document.as_ref().map_or(0, bytes::Bytes::len);
