@@ -231,6 +231,32 @@ fn a_path_that_is_spelled_otherwise_is_for_the_app_to_understand() {
 }
 
 #[test]
+fn a_call_with_a_precondition_is_for_the_app_to_judge() {
+    let stage = Stage::one("reject");
+    let (path, body) = (segment_of("A", Part::Segment(1)), set_to("Unseen"));
+    let length = body.len();
+    let conditions = [
+        ("If-Match", "\"7\""),
+        ("If-None-Match", "*"),
+        ("If-Unmodified-Since", "Sat, 29 Oct 1994 19:43:31 GMT"),
+        ("Content-Range", "bytes 0-4/9"),
+    ];
+
+    for (name, value) in conditions {
+        let call = format!(
+            "PUT {path} HTTP/1.1\r\nHost: app.test\r\n{name}: {value}\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        let answer = stage.sidecars[0].call(call.as_bytes());
+
+        answer.assert_problem(422, "safe");
+        assert!(answer.text().contains("conditional"), "{name}: {}", answer.text());
+    }
+
+    assert_eq!(stage.stored(), document(planned));
+    assert_eq!(stage.refused("conditional"), 4.0);
+}
+
+#[test]
 fn a_document_that_is_no_string_is_refused() {
     let stage = Stage::one("reject");
     stage.redis.command(&["DEL", "journey:A"]);

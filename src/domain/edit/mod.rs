@@ -54,6 +54,9 @@ pub enum Refused {
     /// The request's path is not written as the route's template is: an app may take it for another one.
     #[error("the request's path is spelled in another way than its route")]
     Spelling,
+    /// The request is to be served only in a state of the entity, or for a part of it, that the app alone knows.
+    #[error("the request has a precondition that only the app can judge")]
+    Conditional,
     /// The store holds something else than a text under the document's key.
     #[error("the store holds no text under the document's key")]
     DocumentType,
@@ -61,7 +64,7 @@ pub enum Refused {
 
 impl Refused {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Malformed,
         Self::TooLarge,
         Self::TooDeep,
@@ -71,6 +74,7 @@ impl Refused {
         Self::WrongType,
         Self::NoValue,
         Self::Spelling,
+        Self::Conditional,
         Self::DocumentType,
     ];
 
@@ -86,6 +90,7 @@ impl Refused {
             Self::WrongType => "wrong_type",
             Self::NoValue => "no_value",
             Self::Spelling => "spelling",
+            Self::Conditional => "conditional",
             Self::DocumentType => "document_type",
         }
     }

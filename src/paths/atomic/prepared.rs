@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
+use http::header::{CONTENT_RANGE, HeaderName, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use smallvec::SmallVec;
 
 use crate::config::{AtomicConfig, EffectConfig, RouteConfig};
@@ -15,6 +16,10 @@ use crate::domain::source::Source;
 use crate::proxy::body::RequestBody;
 use crate::proxy::facts;
 use crate::proxy::worker::{RouteOf, Worker};
+
+/// What makes a call one that is not to be served as it is, whatever the state of the entity: RFC 9110, sections 13.1 and 14.5. Only
+/// the app knows its validators and its ranges.
+const CONDITIONS: [HeaderName; 4] = [IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, CONTENT_RANGE];
 
 /// A call's edit: which document, which places, and which values.
 #[derive(Clone, Debug)]
@@ -50,6 +55,9 @@ impl Prepared {
         // where the app would not be asked, nor who guards paths in front of it.
         if !spec.path.is_spelled(request.uri().path()) {
             return Err(Refused::Spelling);
+        }
+        if CONDITIONS.iter().any(|name| request.headers().contains_key(name)) {
+            return Err(Refused::Conditional);
         }
         let in_body = |source: &Source| matches!(source, Source::Body(_));
         let needs_body = declared.edits.iter().any(|edit| in_body(&edit.value));

@@ -24,6 +24,8 @@ label_enum! {
         NoValue => "no_value",
         /// The call's path is not written as its route is.
         Spelling => "spelling",
+        /// The call has a precondition that only the app can judge.
+        Conditional => "conditional",
         /// The key holds something else than a string.
         DocumentType => "document_type",
         /// The store refuses the commands.
@@ -43,6 +45,7 @@ impl From<Refused> for EditRefusal {
             Refused::WrongType => Self::WrongType,
             Refused::NoValue => Self::NoValue,
             Refused::Spelling => Self::Spelling,
+            Refused::Conditional => Self::Conditional,
             Refused::DocumentType => Self::DocumentType,
         }
     }
