@@ -1,5 +1,7 @@
 //! What must hold between a flag's strategy, the edits that its routes declare, and the store that has the documents.
 
+use http::Method;
+
 use super::check::{self, Findings};
 use super::conflict::Conflict;
 use super::tree::Branch;
@@ -39,6 +41,10 @@ pub(super) fn check(root: &Branch<'_>, flag: &Branch<'_>, findings: &mut Finding
             findings.warn(&edit, Notice::UnusedEdit);
         }
         declaration(root, flag, route, findings);
+        let methods = route.peek("methods", values::methods).unwrap_or_default();
+        if let Some(method) = methods.into_iter().find(Method::is_safe) {
+            findings.refuse(&route.at("methods"), Conflict::EditBySafeMethod { method });
+        }
     }
 }
 

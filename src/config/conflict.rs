@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use http::Method;
+
 use crate::domain::edit::AnswerTemplateError;
 
 /// A rule between settings that is broken.
@@ -206,6 +208,14 @@ pub enum Conflict {
         count: usize,
         /// The bound.
         max: usize,
+    },
+    /// Whoever sends such a call, or repeats it, takes it for harmless.
+    #[error(
+        "has {method}, which must not change anything: give it a route of its own, without atomic"
+    )]
+    EditBySafeMethod {
+        /// The method.
+        method: Method,
     },
     /// No document can take both.
     #[error(

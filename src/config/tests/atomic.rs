@@ -100,6 +100,18 @@ fn what_is_wrong_with_an_edit_is_told_by_its_key() {
 }
 
 #[test]
+fn a_method_that_must_not_change_anything_makes_no_edit() {
+    let toml = declared(STORE, ATOMIC, EDIT).replace("[\"PUT\"]", "[\"PUT\", \"GET\"]");
+
+    check_refused(
+        &toml,
+        &[
+            "FILE1: flags.journey-updates.routes[0].methods = [\"PUT\", \"GET\"]: has GET, which must not change anything",
+        ],
+    );
+}
+
+#[test]
 fn in_a_cluster_the_document_is_the_entitys() {
     let cluster = "[store]\nurl = \"redis://127.0.0.1:6379\"\ncluster = true\n";
     let other = EDIT.replace("journey:{journeyId}", "doc:{journeyId}");
