@@ -1,5 +1,6 @@
 //! Documents on real servers.
 
+mod agreement;
 mod editing;
 mod outage;
 mod racing;
