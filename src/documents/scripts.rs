@@ -51,7 +51,7 @@ pub(super) static READ: Script =
 ///
 /// Arguments: the epoch as known, the largest size in bytes, the owner under whose lease it is made or nothing, the fence as read,
 /// the receipt, for how many milliseconds it is kept; then for each splice `E`, `P` or `S`, the old bytes, the new ones. All places
-/// are found in the document as it is.
+/// are found in the document as it is; of splices of nothing at one place the first stays first.
 /// Answer: `already` and the receipt; `replaced`; `held`; `changed` and the answer of [`READ`]; `too_large`; `applied`.
 ///
 /// Nothing can fail after the first write but for a user that may not write receipts, and then that is taken back: an error always
@@ -85,9 +85,13 @@ local splices = {}
 for at = 7, #ARGV, 3 do
   local from, to = find(ARGV[at], ARGV[at + 1])
   if not from then return changed() end
-  table.insert(splices, {from, to, ARGV[at + 2]})
+  table.insert(splices, {from, to, ARGV[at + 2], at})
 end
-table.sort(splices, function(a, b) return a[1] < b[1] or (a[1] == b[1] and a[2] < b[2]) end)
+table.sort(splices, function(a, b)
+  if a[1] ~= b[1] then return a[1] < b[1] end
+  if a[2] ~= b[2] then return a[2] < b[2] end
+  return a[4] < b[4]
+end)
 local parts, at = {}, 1
 for _, splice in ipairs(splices) do
   local from, to, new = unpack(splice)
