@@ -97,13 +97,28 @@ fn occurrences_that_overlap_are_two() {
 }
 
 #[test]
+fn what_comes_in_at_one_place_stays_in_order() {
+    on_each_server(async |trial| {
+        trial.set(JOURNEY, b"[]").await;
+        let letters: Vec<_> = ('a'..='j').map(|letter| [letter as u8]).collect();
+        let splices: Vec<Replaced<'_>> =
+            letters.iter().map(|letter| (Prefix, &b""[..], &letter[..])).collect();
+
+        let edit = trial.planned("u1", &splices).await;
+        trial.edit(&edit).await;
+
+        assert_eq!(trial.get(JOURNEY).await.unwrap(), b"abcdefghij[]");
+    });
+}
+
+#[test]
 fn a_conflict_brings_the_present_document_to_edit_again() {
     on_each_server(async |trial| {
         trial.set(JOURNEY, DOCUMENT).await;
         let edit = trial.planned("u1", &[(Element, S1, S1_OFF)]).await;
         let by_another = with(b"\"S1\"", b"\"S2\"");
         trial.set(JOURNEY, &by_another).await;
-        trial.set(FENCE, b"17").await;
+        trial.release(trial.lease().await).await;
 
         let changed = trial.edit(&edit).await;
 
@@ -165,7 +180,7 @@ fn an_edit_that_comes_again_is_not_made_again() {
         let again = trial.edit(&edit).await;
         // The bytes are as the edit was planned on, the lease is held, the store is another one: it was made all the same.
         trial.set(JOURNEY, DOCUMENT).await;
-        trial.set(HOLDER, b"s1/0/900/16 16").await;
+        let _lease = trial.lease().await;
         trial.set(EPOCH, b"e2").await;
         let late = trial.edit(&edit).await;
 
@@ -179,16 +194,17 @@ fn an_edit_that_comes_again_is_not_made_again() {
 fn while_the_lease_is_held_its_owner_alone_edits() {
     on_each_server(async |trial| {
         trial.set(JOURNEY, DOCUMENT).await;
-        trial.set(HOLDER, b"s1/0/900/16 16").await;
+        let lease = trial.lease().await;
         let edit = trial.planned("u1", &[(Element, S1, S1_OFF)]).await;
         let by = |owner: &str| Edit { owner: Some(owner.into()), ..edit.clone() };
 
         let without = trial.edit(&edit).await;
         let other = trial.edit(&by("s1/1/900/16")).await;
+        let held = trial.get(HOLDER).await.unwrap();
         trial.set(HOLDER, b"").await;
         let unreadable = trial.edit(&edit).await;
-        trial.set(HOLDER, b"s1/0/900/16 16").await;
-        let holder = trial.edit(&by("s1/0/900/16")).await;
+        trial.set(HOLDER, &held).await;
+        let holder = trial.edit(&by(lease.owner().unwrap())).await;
 
         assert_eq!((without, other, unreadable), (Edited::Held, Edited::Held, Edited::Held));
         assert_eq!(holder, Edited::Applied);
@@ -199,14 +215,13 @@ fn while_the_lease_is_held_its_owner_alone_edits() {
 fn a_lease_that_was_granted_or_ended_since_the_read_is_a_conflict() {
     on_each_server(async |trial| {
         trial.set(JOURNEY, DOCUMENT).await;
-        trial.set(FENCE, b"16").await;
         let edit = trial.planned("u1", &[(Element, S1, S1_OFF)]).await;
-        trial.set(FENCE, b"32").await;
+        trial.release(trial.lease().await).await;
         let granted = trial.edit(&edit).await;
 
-        trial.set(HOLDER, b"s1/0/900/16 32").await;
+        let lease = trial.lease().await;
         let under_a_lease = trial.planned("u1", &[(Element, S1, S1_OFF)]).await;
-        trial.number("DEL", HOLDER).await;
+        trial.release(lease).await;
         let ended = trial.edit(&under_a_lease).await;
 
         assert!(matches!(granted, Edited::Changed(Read::Document { .. })), "{granted:?}");

@@ -18,6 +18,8 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::fleet::Keys;
+use crate::fleet::gate::{Era, Keeper, Standing};
+use crate::lease::{self, FleetLeases, Lease, LeaseTerms, Leases, StoreTerms};
 use crate::remote::testing::{RedisConfig, TestServer};
 use crate::remote::{Lane, Remote};
 use crate::telemetry::labels::StoreOperation;
@@ -30,7 +32,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const JOURNEY: &str = "journey:1";
 
 const HOLDER: &str = "interlock:lease:{journey:1}:holder";
-const FENCE: &str = "interlock:lease:{journey:1}:fence";
 const EPOCH: &str = "{interlock}:epoch";
 
 /// Its second segment has a number that no decoder keeps, and bytes that are no text.
@@ -52,9 +53,18 @@ fn on_each_server(test: impl AsyncFn(&Trial)) {
     }
 }
 
-/// A desk, and the workers' side of it.
+/// Of a lease that outlasts its test.
+const TERMS: LeaseTerms = LeaseTerms {
+    wait: PATIENCE,
+    max_waiters: 1,
+    settle: PATIENCE,
+    store: StoreTerms { call: PATIENCE, ..StoreTerms::NONE },
+};
+
+/// The desks of documents and of leases, and the workers' side of both.
 struct Trial {
     documents: Documents,
+    leases: FleetLeases,
     remote: Remote,
     place: Arc<Place>,
     suspected: mpsc::UnboundedReceiver<()>,
@@ -80,10 +90,11 @@ impl Trial {
         let (documents, requests) = Documents::new(gate.clone(), "s".to_owned());
         let (suspect, suspected) = mpsc::unbounded_channel();
         let mut desk = JoinSet::new();
+        let leases = leases(&remote, &keys, &place, &telemetry, &mut desk);
         desk.spawn_local(
             DocumentDesk::new(remote.clone(), keys, gate, suspect, telemetry).run(requests),
         );
-        let trial = Self { documents, remote, place, suspected, desk };
+        let trial = Self { documents, leases, remote, place, suspected, desk };
         trial.command(redis::cmd("SET").arg(EPOCH).arg("e1")).await;
         trial
     }
@@ -117,6 +128,19 @@ impl Trial {
         }
     }
 
+    /// The entity's lease, as a call of the app has it.
+    async fn lease(&self) -> Lease {
+        self.leases.acquire(JOURNEY, TERMS).await.unwrap()
+    }
+
+    /// Gives a lease back; returns when it is free.
+    async fn release(&self, lease: Lease) {
+        lease.release();
+        while self.get(HOLDER).await.is_some() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     async fn read(&self, ask: Ask) -> Read {
         self.documents.read(&self.place, ask).await.unwrap()
     }
@@ -142,6 +166,26 @@ impl Trial {
     async fn edit(&self, edit: &Edit) -> Edited {
         self.documents.edit(&self.place, edit.clone()).await.unwrap()
     }
+}
+
+/// Leases of the fleet, from a store that is there.
+fn leases(
+    remote: &Remote,
+    keys: &Keys,
+    place: &Arc<Place>,
+    telemetry: &Telemetry,
+    desk: &mut JoinSet<()>,
+) -> FleetLeases {
+    let Place { generation, cluster, ref epoch } = **place;
+    let era = Era::at(Place { generation, cluster, epoch: epoch.clone() });
+    let gate = Gate::new();
+    Keeper::new(gate.clone()).turn(Standing::Open(Arc::new(era)));
+    let (tell, errands) = mpsc::unbounded_channel();
+    let (suspect, _) = mpsc::unbounded_channel();
+    let (remote, keys, telemetry) = (remote.clone(), keys.clone(), telemetry.clone());
+    let of = lease::Desk::new("s".to_owned(), remote, keys, gate.clone(), suspect, telemetry);
+    desk.spawn_local(async move { of.run(errands).await });
+    FleetLeases::new(gate, PATIENCE, tell)
 }
 
 fn ask(id: &str) -> Ask {

@@ -1,7 +1,6 @@
 //! What a read tells.
 
 use super::*;
-use crate::fleet::gate::{Era, Keeper, Standing};
 
 #[test]
 fn a_document_is_read_byte_for_byte_with_how_its_entity_stands() {
@@ -9,7 +8,7 @@ fn a_document_is_read_byte_for_byte_with_how_its_entity_stands() {
         trial.set(JOURNEY, DOCUMENT).await;
 
         let free = trial.read(ask("u1")).await;
-        trial.set(HOLDER, b"s1/0/900/16 16").await;
+        let lease = trial.lease().await;
         let held = trial.read(ask("u1")).await;
 
         let Read::Document { bytes, fence, holder: None } = free else { panic!("{free:?}") };
@@ -17,7 +16,7 @@ fn a_document_is_read_byte_for_byte_with_how_its_entity_stands() {
         let Read::Document { fence: other, holder: Some(owner), .. } = held else {
             panic!("{held:?}")
         };
-        assert_eq!(&*owner, "s1/0/900/16");
+        assert_eq!(Some(&*owner), lease.owner());
         assert_ne!(fence, other);
     });
 }
