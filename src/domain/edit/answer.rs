@@ -172,3 +172,87 @@ fn push_literal(pieces: &mut Vec<Piece>, text: &str) {
         pieces.push(Piece::Literal(text.to_owned()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<AnswerTemplate, AnswerTemplateError> {
+        AnswerTemplate::parse(text, 2, |name| name == "id" || name == "a-b_1")
+    }
+
+    /// What a template answers where `id` is `J"1\`, and the edits set `On` and 850.50.
+    fn answer(template: &str) -> String {
+        let text = |name: &str| (name == "id").then_some(Cow::Borrowed("J\"1\\"));
+        let values = [br#""\u004fn""#.as_slice(), b"850.50"];
+        String::from_utf8(parse(template).unwrap().render(&values, text)).unwrap()
+    }
+
+    #[test]
+    fn placeholders_in_strings_are_filled() {
+        let check = |template: &str, expected: &str| assert_eq!(answer(template), expected);
+
+        check("{}", "{}");
+        check(r#"{"id":"{id}"}"#, r#"{"id":"J\"1\\"}"#);
+        check(r#""{id}{id}, {value}""#, r#""J\"1\\J\"1\\, On""#);
+        check(r#"{"{id}":1}"#, r#"{"J\"1\\":1}"#);
+        check(r#""{a-b_1}.""#, r#"".""#);
+    }
+
+    #[test]
+    fn a_string_that_is_a_value_alone_becomes_the_value_as_it_is_written() {
+        let check = |template: &str, expected: &str| assert_eq!(answer(template), expected);
+
+        check(r#"{"s":"{value}","n":"{value.2}"}"#, r#"{"s":"\u004fn","n":850.50}"#);
+        check(r#"["{value.1}"]"#, r#"["\u004fn"]"#);
+        check(r#""{value.2} EUR""#, r#""850.50 EUR""#);
+        // A name is a string whatever happens.
+        check(r#"{"{value.2}" : "{value.2}"}"#, r#"{"850.50" : 850.50}"#);
+    }
+
+    #[test]
+    fn all_else_is_as_written() {
+        for template in [
+            r#"{"é":[1e3,850.50,{},null],"\u007b\"id\"}":"\\"}"#,
+            r#""{ id } {} {i d} {value.} {value.x} { } } {""#,
+            r#""\u007bid}""#,
+            r#"{"a":{"b":1}}"#,
+        ] {
+            assert_eq!(answer(template), template);
+            assert_eq!(parse(template).unwrap().to_string(), template);
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_not_there_is_null() {
+        let template = parse(r#"["{value}","{value.2}!"]"#).unwrap();
+
+        assert_eq!(template.render(&[] as &[&[u8]], |_| None), br#"[null,"null!"]"#);
+    }
+
+    #[test]
+    fn a_placeholder_that_nothing_fills_is_refused_by_its_name() {
+        for name in ["ID", "value.0", "value.3", "value2", "values"] {
+            let refused = parse(&format!(r#"{{"a":"x{{{name}}}"}}"#));
+
+            let error = AnswerTemplateError::UnknownPlaceholder { name: name.to_owned() };
+            assert_eq!(refused, Err(error));
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_json_value_is_refused() {
+        for text in ["", "{", "{id}", r#"{"a":{value}}"#, "{} {}", r#"{'a':1}"#, r#""\x""#, "01"] {
+            assert_eq!(parse(text), Err(AnswerTemplateError::NotJson), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_template_has_a_longest_length() {
+        let template = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+
+        assert!(parse(&template(MAX_TEMPLATE_BYTES)).is_ok());
+        let bytes = MAX_TEMPLATE_BYTES + 1;
+        assert_eq!(parse(&template(bytes)), Err(AnswerTemplateError::TooLong { bytes }));
+    }
+}

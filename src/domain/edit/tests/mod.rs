@@ -77,3 +77,25 @@ fn an_id_that_another_one_begins_with_is_an_id_of_its_own() {
 
     assert_eq!(splices(document, "/a/[id={id}]/s", "1", "z")[0].anchor, Anchor::Element);
 }
+
+#[test]
+fn a_number_is_selected_by_its_text() {
+    let check = |written: &str, wanted: &str, is_it: bool| {
+        let document = format!(r#"{{"a":[{{"id":{written},"s":"x"}}]}}"#);
+        let edits = [(place("/a/[id={id}]/s", wanted), NewValue::text("y"))];
+        let planned = plan(document.as_bytes(), &edits, 1 << 20).unwrap();
+        assert_eq!(planned != Planned::Missing, is_it, "{written} by {wanted}");
+    };
+
+    check("1000", "1000", true);
+    check("1e3", "1000", false);
+    check("1000.0", "1000", false);
+    check("1e3", "1e3", true);
+    check("1E3", "1e3", false);
+    check("-0", "0", false);
+    // A string's escapes are its reader's, and its text is compared.
+    check("\"1000\"", "1000", true);
+    check("\"\\u0031000\"", "1000", true);
+    check("true", "true", true);
+    check("null", "null", false);
+}
