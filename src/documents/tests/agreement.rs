@@ -262,7 +262,9 @@ fn the_script_does_what_plans_are_proved_with() {
 
 #[test]
 fn the_script_does_the_same_with_any_bytes_at_any_places() {
-    let bytes = || vec(select(&b"%-[a\0\xff"[..]), 0..12);
+    // Of few letters also, so that what recurs overlaps.
+    let mixed = || vec(select(&b"%-[a\0\xff"[..]), 0..12);
+    let bytes = move || prop_oneof![mixed(), vec(select(&b"a%"[..]), 0..12)];
     let anchor = || select(&[Anchor::Element, Anchor::Prefix, Anchor::Suffix][..]);
     // Two places that may be the same, beside each other, or one in the other; and bytes that may be anywhere.
     let cut =
