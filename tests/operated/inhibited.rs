@@ -23,10 +23,11 @@ const REFUSED_RECORDS: Fired =
 
 const STALE: Fired = &[("alertname", "InterlockFlagsStale")];
 const WAITS: Fired = &[("alertname", "InterlockLeaseWaits"), ("flag", "journey-updates")];
+const BUDGET: Fired = &[("alertname", "InterlockRetryBudgetSpent"), ("flag", "journey-updates")];
 const SUSPENDED: Fired = &[("alertname", "InterlockDetectorBlind"), ("why", "suspended")];
 const INCONCLUSIVE: Fired = &[("alertname", "InterlockDetectorBlind"), ("why", "inconclusive")];
 const EXPOSED: Fired = &[("alertname", "InterlockExposedUpdates"), ("reason", "store_unreachable")];
-const EFFECTS: &[Fired] = &[STALE, WAITS, SUSPENDED, INCONCLUSIVE, EXPOSED];
+const EFFECTS: &[Fired] = &[STALE, WAITS, BUDGET, SUSPENDED, INCONCLUSIVE, EXPOSED];
 
 /// What fires, and what of [`EFFECTS`] nobody is told of then. The last one keeps something back, so that it shows when all
 /// before it were taken in.
@@ -35,7 +36,7 @@ const CASES: &[(Fired, &[Fired])] = &[
     (REFUSED_LEASES, &[WAITS]),
     (REFUSED_JOURNAL, &[SUSPENDED]),
     (REFUSED_RECORDS, &[]),
-    (OUTAGE, &[STALE, WAITS, SUSPENDED, INCONCLUSIVE]),
+    (OUTAGE, &[STALE, WAITS, BUDGET, SUSPENDED, INCONCLUSIVE]),
 ];
 
 /// Runs `amtool` against an Alertmanager; what it writes.

@@ -176,7 +176,7 @@ fn every_panel_returns_data_of_a_real_run_and_the_faults_are_in_it() {
     incident.shows(rollout, "Updates by protection", ("protection", "exposed"), more);
     incident.shows(service, "Availability", ("", ""), |value| value > 0.0 && value < 1.0);
     incident.shows(service, "Errors by path", ("path", "fixed"), more);
-    incident.shows(service, "Failed calls", ("error_type", "connect"), more);
+    incident.shows(service, "Failed and repeated calls", ("error_type", "connect"), more);
     incident.shows(store, "Without their store", ("", ""), |value| value == 1.0);
     incident.shows(store, "Freshness of flags", ("state", "stale"), |value| value == 1.0);
     incident.shows(store, "Breaker", ("state", "closed"), |value| value == 2.0);
