@@ -95,10 +95,10 @@ impl StoreThread {
         let gate = Gate::new();
         let (desk, errands) = mpsc::unbounded_channel();
         let leases = FleetLeases::new(gate.clone(), redis.timeout, desk.clone());
-        // After a restart the host's name may be the same, and by chance the rest of it.
+        // After a restart the host's name may be the same, and by chance the rest of it: no two calls have one name.
         let sidecar = format!("{}/{:x}", me.id, me.started_ms);
-        let (documents, edits) = Documents::new(gate.clone(), sidecar);
-        let (keys, of_keys) = FleetRecords::new(&me.id);
+        let (documents, edits) = Documents::new(gate.clone(), sidecar.clone());
+        let (keys, of_keys) = FleetRecords::new(&sidecar);
         let (fleet_flags, requests) = FleetFlags::new();
         let (journal, exchanges) = FleetJournal::new();
         let (records, archive) =

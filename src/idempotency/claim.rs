@@ -21,8 +21,21 @@ impl Claim {
         Self { held: Some(held), sent: false }
     }
 
-    /// It is none after all.
-    pub(super) fn forget(mut self) {
+    /// That of a call whose sidecar has said nothing more: dropped, it says that nobody knows.
+    pub(super) fn of_another(held: Held) -> Self {
+        Self { held: Some(held), sent: true }
+    }
+
+    /// The name that no other call has; `None` for one that this process alone knows.
+    pub(crate) fn ticket(&self) -> Option<&str> {
+        match self.held.as_ref()? {
+            Held::Local(_) => None,
+            Held::Fleet(claim) => Some(claim.ticket()),
+        }
+    }
+
+    /// It is none after all, or says nothing new.
+    pub(crate) fn forget(mut self) {
         self.held = None;
     }
 

@@ -226,11 +226,14 @@ fn read(value: Value) -> Option<Asked> {
         b"first" => Some(Asked::First),
         b"running" => Some(Asked::Running),
         b"other" => Some(Asked::OtherPayload),
-        b"unknown" => Some(Asked::Abandoned),
+        b"unknown" => {
+            let first = words.next().flatten().and_then(|ticket| String::from_utf8(ticket).ok());
+            Some(Asked::Abandoned(first.map(Into::into)))
+        }
         // One that can't be read is an answer all the same: the call must not run again.
         b"answered" => Some(match words.next().flatten().and_then(StoredAnswer::from_bytes) {
             Some(answer) => Asked::Answered(Box::new(answer)),
-            None => Asked::Abandoned,
+            None => Asked::Abandoned(None),
         }),
         _ => None,
     }

@@ -57,7 +57,8 @@ pub(super) enum Asked {
     First,
     Running,
     OtherPayload,
-    Abandoned,
+    /// The first call's ticket, where that can be read.
+    Abandoned(Option<Arc<str>>),
     Answered(Box<StoredAnswer>),
     /// It said nothing, or nothing that can be understood.
     Unheard,
@@ -83,10 +84,14 @@ impl FleetRecords {
         let record = Record { name, payload, terms, ticket: ticket.into() };
         // Made before it is asked for: whoever leaves meanwhile takes it back.
         let claim = FleetClaim { record: record.clone(), requests: self.requests.clone() };
+        let of_another = |ticket| FleetClaim {
+            record: Record { ticket, ..record.clone() },
+            requests: self.requests.clone(),
+        };
         let claim = Claim::new(Held::Fleet(claim));
         let (reply, replied) = oneshot::channel();
         // A store's thread that is gone answers nothing.
-        let asked = match self.requests.send(Request::Begin(record, reply)) {
+        let asked = match self.requests.send(Request::Begin(record.clone(), reply)) {
             Ok(()) => replied.await.unwrap_or(Asked::Unheard),
             Err(_) => Asked::Unheard,
         };
@@ -95,7 +100,9 @@ impl FleetRecords {
             Asked::Unheard => return Begun::Unrecorded(claim),
             Asked::Running => Begun::Running,
             Asked::OtherPayload => Begun::OtherPayload,
-            Asked::Abandoned => Begun::Abandoned,
+            Asked::Abandoned(first) => Begun::Abandoned(
+                first.map(|ticket| Claim::of_another(Held::Fleet(of_another(ticket)))),
+            ),
             Asked::Answered(answer) => Begun::Answered(*answer),
         };
         claim.forget();
@@ -112,6 +119,10 @@ impl FleetRecords {
 }
 
 impl FleetClaim {
+    pub(super) fn ticket(&self) -> &str {
+        &self.record.ticket
+    }
+
     pub(super) async fn answered(self, answer: &StoredAnswer) -> bool {
         let (recorded, told) = oneshot::channel();
         let answer = answer.to_bytes();

@@ -93,7 +93,7 @@ impl LocalRecords {
                 State::Ended { answer: Some(answer), .. } => {
                     return Begun::Answered(answer.clone());
                 }
-                State::Ended { answer: None, .. } => return Begun::Abandoned,
+                State::Ended { answer: None, .. } => return Begun::Abandoned(None),
             }
         }
         table.numbers += 1;
@@ -237,7 +237,7 @@ mod tests {
         first(&records, 1, TERMS).withdrawn();
         first(&records, 1, TERMS).abandoned();
 
-        assert!(matches!(begin(&records, 1, TERMS), Begun::Abandoned));
+        assert!(matches!(begin(&records, 1, TERMS), Begun::Abandoned(None)));
     }
 
     #[test]

@@ -61,8 +61,9 @@ pub(crate) enum Begun {
     Running,
     /// The key came with another payload first.
     OtherPayload,
-    /// Nobody knows what became of the first call: it was sent and not answered, or its sidecar is gone.
-    Abandoned,
+    /// Nobody has said what became of the first call: it was sent and not answered, or its sidecar is gone. Where it can be found
+    /// out, its claim says so to all that come after.
+    Abandoned(Option<Claim>),
 }
 
 /// Where the records of a sidecar are.

@@ -13,7 +13,8 @@ use crate::telemetry::labels::StoreOperation;
 /// A call with a key comes.
 ///
 /// Keys: record. Arguments: ticket, payload, for how many milliseconds it may run, for how many the record is kept.
-/// Answer: `first`, also to who asks again; `running`; `other`: another payload; `unknown`; or `answered` and the answer.
+/// Answer: `first`, also to who asks again; `running`; `other`: another payload; `unknown` and, if it can be read, the ticket of
+/// the call; or `answered` and the answer.
 pub(super) static BEGIN: Script = Script {
     operation: StoreOperation::Idempotency,
     text: "#!lua
@@ -31,10 +32,10 @@ local head, state, owner, till, of = string.match(found, '^((%l+) (%S+) (%d+) (%
 if not head then return {'unknown'} end
 if of ~= payload then return {'other'} end
 if state == 'answered' then return {'answered', string.sub(found, #head + 1)} end
-if state ~= 'running' then return {'unknown'} end
+if state ~= 'running' then return {'unknown', owner} end
 if owner == ticket then return {'first'} end
 if now < tonumber(till) then return {'running'} end
-return {'unknown'}
+return {'unknown', owner}
 ",
 };
 

@@ -71,7 +71,7 @@ fn word(begun: &Begun) -> &'static str {
         Begun::Answered(_) => "answered",
         Begun::Running => "running",
         Begun::OtherPayload => "other payload",
-        Begun::Abandoned => "abandoned",
+        Begun::Abandoned(_) => "abandoned",
     }
 }
 
@@ -268,4 +268,31 @@ impl FleetRecords {
     async fn records_begin(&self, key: &str) -> Begun {
         self.begin(RecordName::of("flag", key), payload("/"), TERMS).await
     }
+}
+
+#[test]
+fn what_is_found_out_of_a_call_that_nobody_ended_is_the_answer_from_then_on() {
+    on_a_store_thread(async {
+        let server = TestServer::redis();
+        let one = sidecar(server.config(), "one", STORE_TIMEOUT).await;
+        let two = sidecar(server.config(), "two", STORE_TIMEOUT).await;
+        let mut claim = first(begin(&one).await);
+        let ticket = claim.ticket().map(str::to_owned);
+        claim.set_sent(true);
+        drop(claim);
+        one.close().await;
+
+        let Begun::Abandoned(Some(found)) = begin(&two).await else { panic!("it is known") };
+        assert_eq!(found.ticket(), ticket.as_deref());
+        found.forget();
+        let Begun::Abandoned(Some(left)) = begin(&two).await else { panic!("it is known") };
+        // Nobody waits any more, and nothing was found out: it must not run.
+        drop(left);
+        two.close().await;
+        let Begun::Abandoned(Some(found)) = begin(&two).await else { panic!("it is known") };
+        let recorded = found.answered(answer()).await;
+
+        assert!(recorded && ticket.is_some());
+        assert_eq!(word(&begin(&one).await), "answered");
+    });
 }

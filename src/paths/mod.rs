@@ -21,6 +21,7 @@ use std::rc::Rc;
 
 use http::Request;
 
+pub(crate) use self::atomic::recalled;
 use self::update::Update;
 use crate::config::FixedConfig;
 use crate::domain::decision::Decision;

@@ -6,6 +6,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -101,6 +102,11 @@ impl Update {
         }
         self.lease = Some((lease, clock::now()));
         self
+    }
+
+    /// What its receipt is called and for how long it is to be kept, where a call with its key may ask for it.
+    pub(super) fn receipt(&self) -> Option<(Arc<str>, Duration)> {
+        self.keyed.as_ref()?.receipt()
     }
 
     /// Keeps an answer that was made here for calls with the same key; false where that should be and can't.

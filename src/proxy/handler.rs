@@ -120,8 +120,7 @@ async fn serve(
 
     if let Some((plan, _)) = &plan
         && plan.entity.is_some()
-        && let Some(replayed) =
-            keyed::begin(worker, &plan.route, &plan.keyed, &mut request, told).await?
+        && let Some(replayed) = replayed(worker, plan, &mut request, told).await?
     {
         return Ok(replayed);
     }
@@ -154,6 +153,19 @@ async fn serve(
     };
     told.elsewhere = Some(answered.elapsed + answered.waited);
     answer(client, answered, switch.filter(|_| protocol.is_some()), told, mirrored)
+}
+
+/// What a call gets that came before with its key.
+async fn replayed(
+    worker: &Worker,
+    plan: &Plan<'_>,
+    request: &mut Request<RequestBody>,
+    told: &mut Told,
+) -> Result<Option<Response<ResponseBody>>, ProxyError> {
+    let recall = async |receipt, request: &mut Request<RequestBody>| {
+        paths::recalled(worker, plan, receipt, request).await
+    };
+    keyed::begin(worker, &plan.route, &plan.keyed, request, told, recall).await
 }
 
 /// What is known of a call before its body was looked at.

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use super::forward::{Answer, Answered, ForwardError};
 use super::memory::BodyMemory;
 use super::worker::{RouteOf, Worker};
 use crate::config::{Config, FlagConfig};
-use crate::domain::flag::OnStoreLoss;
+use crate::domain::flag::{OnStoreLoss, Path, Protection};
 use crate::idempotency::key::{self, IDEMPOTENCY_KEY, KeyFault, Payload, RecordName};
 use crate::idempotency::{Begun, Claim, Served, StoredAnswer, Terms};
 use crate::telemetry::events::{KeySeen, UpdateFinished};
@@ -29,6 +30,9 @@ const BODY: HeaderName = HeaderName::from_static("interlock-body");
 
 /// The most connections that a call may begin one after the other: see `Attempts`.
 const CONNECTS: u32 = 3;
+
+/// For so long after the longest run of a call with a key the receipt of its edit is there, for callers that come again.
+const RECEIPT_KEPT: Duration = Duration::from_secs(10 * 60);
 
 /// Why an update with a key is not served now. Nothing of it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,16 +66,20 @@ pub(crate) struct Keyed {
     memory: Rc<BodyMemory>,
     /// The longest that the body of its answer is waited for.
     patience: Duration,
+    /// The longest that it may run.
+    running: Duration,
 }
 
 /// Looks an update's key up, where it has one. The first with its key is left with what it needs to keep its answer; for
-/// any other the answer is given here.
+/// any other the answer is given here. `recall` gives the answer to the edit of an earlier call whose receipt is called so, if
+/// there is that receipt.
 pub(super) async fn begin(
     worker: &Worker,
     route: &RouteOf<'_>,
     keyed: &Cell<Option<Box<Keyed>>>,
     request: &mut Request<RequestBody>,
     told: &mut Told,
+    recall: impl AsyncFnOnce(Arc<str>, &mut Request<RequestBody>) -> Option<Response<Bytes>>,
 ) -> Result<Option<Response<ResponseBody>>, ProxyError> {
     if !request.headers().contains_key(&IDEMPOTENCY_KEY) {
         return Ok(None);
@@ -109,11 +117,7 @@ pub(super) async fn begin(
         }
         Begun::Answered(answer) => {
             seen(KeyResult::Replayed);
-            let Served { path, protection } = answer.served;
-            told.path = Some(path);
-            let (flag, outcome) = (route.flag_index, Outcome::Replayed);
-            UpdateFinished { flag, path, protection, outcome }.emit(&worker.shared.telemetry);
-            return Ok(Some(replay(answer)));
+            return Ok(Some(replayed(worker, route, answer, told)));
         }
         Begun::Running => {
             seen(KeyResult::Running);
@@ -123,15 +127,65 @@ pub(super) async fn begin(
             seen(KeyResult::OtherPayload);
             return Err(KeyedError::OtherPayload.into());
         }
-        Begun::Abandoned => {
-            seen(KeyResult::Unknown);
-            return Err(KeyedError::Unknown.into());
+        Begun::Abandoned(first) => {
+            let made = match first.as_ref().and_then(receipt_of) {
+                Some(receipt) => recall(receipt, request).await,
+                None => None,
+            };
+            let found = found_out(first, made, flag.idempotency.max_body, told).await;
+            seen(if found.is_some() { KeyResult::Replayed } else { KeyResult::Unknown });
+            let answer = found.ok_or(KeyedError::Unknown)?;
+            return Ok(Some(replayed(worker, route, answer, told)));
         }
     };
     let (max_body, memory) = (flag.idempotency.max_body, Rc::clone(&worker.memory));
     let patience = config.legacy.timeout;
-    keyed.set(Some(Box::new(Keyed { claim, max_body, memory, patience })));
+    let running = terms.running;
+    keyed.set(Some(Box::new(Keyed { claim, max_body, memory, patience, running })));
     Ok(None)
+}
+
+/// The answer to a first call of which nobody has said what became of it: if it was an edit and was made, its receipt told.
+async fn found_out(
+    first: Option<Claim>,
+    made: Option<Response<Bytes>>,
+    max_body: usize,
+    told: &mut Told,
+) -> Option<StoredAnswer> {
+    let claim = first?;
+    let Some(made) = made else {
+        claim.forget();
+        return None;
+    };
+    let served = Served { path: Path::Fixed, protection: Protection::Protected };
+    let answer = made_answer(&made, served, max_body);
+    told.without_store |= !claim.answered(answer.clone()).await;
+    Some(answer)
+}
+
+/// What the receipt of a call's edit is called; no receipt of a call without a key is called so.
+fn receipt_of(claim: &Claim) -> Option<Arc<str>> {
+    claim.ticket().map(|ticket| format!("key/{ticket}").into())
+}
+
+/// What is kept of an answer that no app gave.
+fn made_answer(answer: &Response<Bytes>, served: Served, max_body: usize) -> StoredAnswer {
+    let body = (answer.body().len() <= max_body).then(|| answer.body().clone());
+    StoredAnswer::of(answer.status(), answer.headers(), served, body)
+}
+
+/// Counts a replay, and makes it.
+fn replayed(
+    worker: &Worker,
+    route: &RouteOf<'_>,
+    answer: StoredAnswer,
+    told: &mut Told,
+) -> Response<ResponseBody> {
+    let Served { path, protection } = answer.served;
+    told.path = Some(path);
+    let (flag, outcome) = (route.flag_index, Outcome::Replayed);
+    UpdateFinished { flag, path, protection, outcome }.emit(&worker.shared.telemetry);
+    replay(answer)
 }
 
 /// The longest that an update may run: its lease, its connections, its answer's head and body, and what it may still write.
@@ -168,11 +222,14 @@ impl Keyed {
         self.claim.set_sent(sent);
     }
 
+    /// What the receipt of its edit is called, where calls with its key can ask for it, and for how long it is to be kept.
+    pub(crate) fn receipt(&self) -> Option<(Arc<str>, Duration)> {
+        Some((receipt_of(&self.claim)?, self.running.saturating_add(RECEIPT_KEPT)))
+    }
+
     /// Keeps an answer that no app gave; says whether it is kept.
     pub(crate) async fn keep_made(self, answer: &Response<Bytes>, served: Served) -> bool {
-        let body = (answer.body().len() <= self.max_body).then(|| answer.body().clone());
-        let kept = StoredAnswer::of(answer.status(), answer.headers(), served, body);
-        self.claim.answered(kept).await
+        self.claim.answered(made_answer(answer, served, self.max_body)).await
     }
 
     /// Keeps the answer to an update that was sent, its body held for as long as that takes; says whether it is kept. Of one

@@ -254,3 +254,87 @@ fn a_sidecar_that_ends_under_a_call_says_that_nobody_knows() {
     two.call(&keyed("k", "J1")).assert_problem(504, "unknown");
     assert_eq!(app.requests().len(), 1, "it is run nowhere else");
 }
+
+/// A flag whose journeys' status is edited in the store.
+fn edited(store: &Redis) -> String {
+    format!(
+        r#"
+        [store]
+        url = "{}"
+        timeout = "500ms"
+        [flags.{JOURNEYS}]
+        entity = "journey:{{journeyId}}"
+        percent = 100
+        fixed = {{ strategy = "atomic" }}
+        [[flags.{JOURNEYS}.routes]]
+        name = "journey-status"
+        methods = ["PUT"]
+        path = "/api/journeys/{{journeyId}}/status"
+        [flags.{JOURNEYS}.routes.atomic]
+        document = "journey:{{journeyId}}"
+        pointer = "/Status"
+        value = "body:/status"
+        answer = '{{"journey":"{{journeyId}}","status":"{{value}}"}}'
+        "#,
+        store.url()
+    )
+}
+
+/// Makes of an answered record what a sidecar leaves that dies between an edit and its answer, seen once its time is over.
+fn forget_answer(store: &Redis) {
+    let found = store.command(&["KEYS", "interlock:idempotency:*"]);
+    let key = found.list()[0].text().unwrap().to_owned();
+    let record = store.get(&key).unwrap();
+    let head = record.lines().next().unwrap();
+    store.set(&key, &head.replacen("answered ", "running ", 1));
+}
+
+#[test]
+fn of_an_edit_whose_answer_nobody_kept_its_receipt_tells() {
+    for flavor in [Flavor::Redis, Flavor::Valkey] {
+        let (app, store) = (counting(), Redis::start_with(flavor, &[]));
+        store.set("journey:J1", r#"{"Status":"Booked","TotalPrice":850.50}"#);
+        let toml = edited(&store);
+        let start = || Sidecar::in_front_of(&app).with(&toml).start();
+        let (mut one, two) = (start(), start());
+
+        let first = one.call(&keyed("k", "J1"));
+        forget_answer(&store);
+        one.restart();
+        let later = one.call(&put(&status_of("J1"), r#"{"status":"Arrived"}"#));
+        let again = two.call(&keyed("k", "J1"));
+        let once_more = one.call(&keyed("k", "J1"));
+
+        assert_eq!((first.status, later.status), (200, 200), "{flavor:?}");
+        assert_eq!(first.text(), r#"{"journey":"J1","status":"Departed"}"#);
+        assert_replay_of(&first, &again);
+        assert_replay_of(&first, &once_more);
+        let stored = store.get("journey:J1").unwrap();
+        assert_eq!(stored, r#"{"Status":"Arrived","TotalPrice":850.50}"#, "it is not made again");
+        assert!(app.requests().is_empty(), "{flavor:?}");
+        let found = [("result", "applied")];
+        assert_eq!(two.metrics().sum("interlock_receipts_found_total", &found), Some(1.0));
+        assert_eq!(one.metrics().sum("interlock_receipts_found_total", &found), Some(0.0));
+        assert_eq!(seen(&two, "replayed"), 1.0);
+    }
+}
+
+#[test]
+fn of_an_edit_without_a_receipt_nobody_knows_and_it_is_not_made() {
+    let (app, store) = (counting(), Redis::start());
+    store.set("journey:J1", r#"{"Status":"Booked"}"#);
+    let sidecar = Sidecar::in_front_of(&app).with(&edited(&store)).start();
+
+    assert_eq!(sidecar.call(&keyed("k", "J1")).status, 200);
+    forget_answer(&store);
+    let receipts = store.command(&["KEYS", "interlock:receipt:*"]);
+    store.command(&["DEL", receipts.list()[0].text().unwrap()]);
+    store.set("journey:J1", r#"{"Status":"Booked"}"#);
+
+    for _ in 0..2 {
+        sidecar.call(&keyed("k", "J1")).assert_problem(504, "unknown");
+    }
+    assert_eq!(store.get("journey:J1").unwrap(), r#"{"Status":"Booked"}"#);
+    assert!(app.requests().is_empty());
+    assert_eq!(seen(&sidecar, "unknown"), 2.0);
+}

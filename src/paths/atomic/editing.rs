@@ -45,8 +45,8 @@ pub(super) struct Editing<'w> {
     declared: &'w AtomicConfig,
     documents: &'w Documents,
     prepared: Prepared,
-    /// What its receipt is called.
-    receipt: Arc<str>,
+    /// What its receipt is called, and for how long it is kept: longer than any try of it can be under way.
+    receipt: (Arc<str>, Duration),
     began: Instant,
     deadline: Instant,
     update: Option<Update>,
@@ -70,6 +70,12 @@ impl<'w> Editing<'w> {
         update: Update,
     ) -> Self {
         let began = clock::now();
+        let timeout = worker.shared.config.legacy.timeout;
+        let keep = RECEIPT_KEPT.max(timeout.saturating_mul(2));
+        let receipt = match update.receipt() {
+            Some((name, asked_for)) => (name, keep.max(asked_for)),
+            None => (documents.new_receipt(), keep),
+        };
         Self {
             worker,
             plan,
@@ -77,9 +83,9 @@ impl<'w> Editing<'w> {
             declared,
             documents,
             prepared,
-            receipt: documents.new_receipt(),
+            receipt,
             began,
-            deadline: began + worker.shared.config.legacy.timeout,
+            deadline: began + timeout,
             update: Some(update),
             lease: None,
             queued: Duration::ZERO,
@@ -175,7 +181,7 @@ impl<'w> Editing<'w> {
         note(self.worker, &mut update);
         let held = self.lease.take();
         let owner = held.as_ref().and_then(Held::owner).map(Arc::from);
-        let (ask, keep) = (self.ask(), self.keep());
+        let (ask, keep) = (self.ask(), self.receipt.1);
         let edit = Edit { ask, owner, fence, splices, text: MADE.into(), keep };
         let (documents, was_open) = (self.documents.clone(), self.is_open);
         let of = (self.plan.route.flag_index, self.plan.trace);
@@ -357,14 +363,9 @@ impl<'w> Editing<'w> {
         Ask {
             entity: self.entity.into(),
             document: Arc::clone(&self.prepared.document),
-            receipt: Arc::clone(&self.receipt),
+            receipt: Arc::clone(&self.receipt.0),
             limit: self.prepared.limit(),
             trace: self.plan.trace,
         }
-    }
-
-    /// How long the receipt is kept: longer than any try of it can be under way.
-    fn keep(&self) -> Duration {
-        RECEIPT_KEPT.max(self.worker.shared.config.legacy.timeout.saturating_mul(2))
     }
 }

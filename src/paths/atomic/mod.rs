@@ -12,6 +12,7 @@
 mod editing;
 mod held;
 mod prepared;
+mod recalled;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 
 use self::editing::Editing;
 pub(crate) use self::prepared::Prepared;
+pub(crate) use self::recalled::recalled;
 use super::update::Update;
 use super::{Plan, Routed, serialize};
 use crate::clock::{self, Instant};
