@@ -232,20 +232,8 @@ async fn serve(
         Routes { grants: my_grants, roll_call: keys.roll_call(), beat: beat.clone(), to_flags };
     // None of them ever ends by itself: one that did would leave the others to go on as if nothing had happened.
     let mut tasks = JoinSet::new();
-    let clerk = JournalClerk::new(
-        parts.me.id.clone(),
-        remote.clone(),
-        keys.clone(),
-        exchanges,
-        parts.telemetry.clone(),
-    );
-    let key_clerk = Clerk::new(
-        remote.clone(),
-        keys.clone(),
-        parts.redis.timeout,
-        of_keys,
-        parts.telemetry.clone(),
-    );
+    let clerk = JournalClerk::new(parts.me.id.clone(), remote.clone(), keys.clone(), exchanges);
+    let key_clerk = Clerk::new(remote.clone(), keys.clone(), parts.redis.timeout, of_keys);
     let documents = DocumentDesk::new(
         remote.clone(),
         keys.clone(),

@@ -16,7 +16,6 @@ use crate::fleet::Keys;
 use crate::fleet::gate::{Gate, Place};
 use crate::remote::{CallError, Lane, Remote, Script};
 use crate::telemetry::Telemetry;
-use crate::telemetry::events::StoreFault;
 
 /// The longest that a receipt is kept; longer ones count as this. It keeps the server's sums in range.
 const LONGEST_KEPT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -98,7 +97,7 @@ impl Inner {
         // A read that may have run has written nothing.
         let answer = answered.map_err(|_| Failed::NotExecuted)?;
         answer::read(answer).map_err(|error| {
-            self.tell(&READ, &error, true);
+            self.remote.tell_of_answer(&READ, &error);
             Failed::NotExecuted
         })
     }
@@ -116,7 +115,7 @@ impl Inner {
                 CallError::Unknown(_) => Failed::Unknown,
             })?;
         answer::edited(answer).map_err(|error| {
-            self.tell(&EDIT, &error, true);
+            self.remote.tell_of_answer(&EDIT, &error);
             Failed::Unknown
         })
     }
@@ -141,8 +140,7 @@ impl Inner {
         let limit = ask.limit.to_string();
         let arguments = [&[place.epoch.as_bytes(), limit.as_bytes()], more].concat();
         let generation = Some(place.generation);
-        let answer = self.remote.run(Lane::Documents, script, &keys, &arguments, generation).await;
-        answer.inspect_err(|error| self.tell(script, error, error.is_refusal()))
+        self.remote.run_or_tell(Lane::Documents, script, &keys, &arguments, generation).await
     }
 
     /// The session looks whether the store is another one.
@@ -150,11 +148,6 @@ impl Inner {
         if replaced && self.gate.is_open_at(place) {
             self.suspect.send(()).ok();
         }
-    }
-
-    fn tell(&self, script: &Script, error: &(dyn std::error::Error + 'static), refused: bool) {
-        let operation = script.operation;
-        StoreFault { operation, error, refused }.emit(&self.telemetry);
     }
 }
 

@@ -24,7 +24,7 @@ use crate::clock;
 use crate::domain::recovery::{self, Before, Phase, Return, Verdict, Why};
 use crate::remote::{Connected, Lane, Remote, Script};
 use crate::telemetry::Telemetry;
-use crate::telemetry::events::{FleetCounted, StoreFault};
+use crate::telemetry::events::FleetCounted;
 use crate::telemetry::labels::LeaseGate;
 
 /// Between two beats while all is well.
@@ -285,31 +285,16 @@ impl Running {
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         let texts = [me.id.as_str(), said].into_iter().chain(more.iter().copied());
         let arguments: Vec<&[u8]> = texts.map(str::as_bytes).collect();
-        let answer = remote.run(Lane::Control, script, &keys, &arguments, generation).await;
-        match answer.map(Register::read) {
-            Ok(Ok(register)) => Some(register),
-            Ok(Err(error)) => {
-                let (operation, refused) = (script.operation, true);
-                StoreFault { operation, error: &error, refused }.emit(&self.session.telemetry);
-                None
-            }
-            Err(error) => {
-                let (operation, refused) = (script.operation, error.is_refusal());
-                StoreFault { operation, error: &error, refused }.emit(&self.session.telemetry);
-                None
-            }
-        }
+        let answer = remote.run_or_tell(Lane::Control, script, &keys, &arguments, generation).await;
+        Register::read(answer.ok()?).inspect_err(|error| remote.tell_of_answer(script, error)).ok()
     }
 
     /// A sidecar that ends holds up nobody.
     async fn leave(&self) {
-        let Session { me, remote, keys, telemetry, .. } = &self.session;
+        let Session { me, remote, keys, .. } = &self.session;
         let (key, id) = (keys.sidecars(), me.id.as_bytes());
-        let left = remote.run(Lane::Control, &registry::PART, &[&key], &[id], None).await;
-        if let Err(error) = left {
-            let (operation, refused) = (registry::PART.operation, error.is_refusal());
-            StoreFault { operation, error: &error, refused }.emit(telemetry);
-        }
+        // Where it fails, its silence says so.
+        drop(remote.run_or_tell(Lane::Control, &registry::PART, &[&key], &[id], None).await);
     }
 
     /// Looks at what a beat has learned.

@@ -15,8 +15,6 @@ use super::scripts::{BEGIN, END, WITHDRAW};
 use crate::clock::{self, Instant};
 use crate::fleet::Keys;
 use crate::remote::{CallError, Lane, Remote, Script};
-use crate::telemetry::Telemetry;
-use crate::telemetry::events::StoreFault;
 
 /// Between two tries to write down how a call ended.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -37,21 +35,14 @@ struct Inner {
     remote: Remote,
     keys: Keys,
     timeout: Duration,
-    telemetry: Telemetry,
     waiting: std::cell::Cell<(usize, usize)>,
 }
 
 impl Clerk {
     /// `timeout` is `store.timeout`.
-    pub(crate) fn new(
-        remote: Remote,
-        keys: Keys,
-        timeout: Duration,
-        requests: Requests,
-        telemetry: Telemetry,
-    ) -> Self {
+    pub(crate) fn new(remote: Remote, keys: Keys, timeout: Duration, requests: Requests) -> Self {
         let waiting = std::cell::Cell::default();
-        let inner = Inner { remote, keys, timeout, telemetry, waiting };
+        let inner = Inner { remote, keys, timeout, waiting };
         Self { inner: Rc::new(inner), requests: requests.requests }
     }
 
@@ -174,11 +165,7 @@ impl Inner {
         words: &[&[u8]],
     ) -> Result<Value, CallError> {
         let key = self.keys.idempotency(&record.name.to_string());
-        let answer = self.remote.run(Lane::Documents, script, &[&key], words, None).await;
-        answer.inspect_err(|error| {
-            let (operation, refused) = (script.operation, error.is_refusal());
-            StoreFault { operation, error, refused }.emit(&self.telemetry);
-        })
+        self.remote.run_or_tell(Lane::Documents, script, &[&key], words, None).await
     }
 }
 

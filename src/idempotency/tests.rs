@@ -35,11 +35,11 @@ async fn sidecar(config: RedisConfig, id: &str, limit: Duration) -> FleetRecords
     let config = RedisConfig { timeout: limit, ..config };
     let telemetry = Telemetry::new(&Topology { flags: Vec::new(), routes: Vec::new() });
     let (push, _) = mpsc::unbounded_channel();
-    let remote = Remote::open(config.clone(), Vec::new(), push, telemetry.clone());
+    let remote = Remote::open(config.clone(), Vec::new(), push, telemetry);
     let mut status = remote.status();
     status.wait_for(|status| status.connected.is_some()).await.unwrap();
     let (records, requests) = FleetRecords::new(id);
-    let clerk = Clerk::new(remote, Keys::new("interlock"), limit, requests, telemetry);
+    let clerk = Clerk::new(remote, Keys::new("interlock"), limit, requests);
     tokio::task::spawn_local(clerk.run());
     records
 }

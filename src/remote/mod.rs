@@ -33,6 +33,7 @@ use tokio::task::JoinSet;
 use crate::clock::{self, Instant};
 use crate::config::RedisConfig;
 use crate::telemetry::Telemetry;
+use crate::telemetry::events::StoreFault;
 use crate::telemetry::labels::{StoreOperation, StoreResult};
 use pool::Pool;
 use script::Hashes;
@@ -182,6 +183,36 @@ impl Remote {
             }
         }
         result
+    }
+
+    /// [`Self::run`] for whoever tells nobody else of a failure: the log has it.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(crate) async fn run_or_tell(
+        &self,
+        lane: Lane,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[&[u8]],
+        generation: Option<u64>,
+    ) -> Result<Value, CallError> {
+        let answer = self.run(lane, script, keys, arguments, generation).await;
+        answer.inspect_err(|error| self.tell(script, error, error.is_refusal()))
+    }
+
+    /// Tells of an answer that no script gives.
+    pub(crate) fn tell_of_answer(
+        &self,
+        script: &Script,
+        error: &(dyn std::error::Error + 'static),
+    ) {
+        self.tell(script, error, true);
+    }
+
+    fn tell(&self, script: &Script, error: &(dyn std::error::Error + 'static), refused: bool) {
+        let operation = script.operation;
+        StoreFault { operation, error, refused }.emit(&self.inner.pool.telemetry);
     }
 
     fn count(&self, operation: StoreOperation, began: Instant, result: &Result<Value, CallError>) {

@@ -21,7 +21,7 @@ use crate::fleet::Keys;
 use crate::fleet::gate::{Gate, Place};
 use crate::remote::{CallError, Lane, Pushed, Remote, Script};
 use crate::telemetry::Telemetry;
-use crate::telemetry::events::{StoreFault, UpdateExposed};
+use crate::telemetry::events::UpdateExposed;
 use crate::telemetry::labels::Exposure;
 
 /// Whoever waits looks again after so long at the latest: a grant may have got lost.
@@ -225,7 +225,7 @@ impl Inner {
         let generation = Some(place.generation);
         match self.run(&ACQUIRE, keys, (owner, place.cluster), &more, generation).await {
             Ok(value) => Answer::read(value).map_err(|error| {
-                self.tell(&ACQUIRE, &error, true);
+                self.remote.tell_of_answer(&ACQUIRE, &error);
                 Unasked::Unknown
             }),
             Err(CallError::NotExecuted(_)) => Err(Unasked::NotExecuted),
@@ -323,13 +323,7 @@ impl Inner {
         let first = [owner, &grants, if cluster { "1" } else { "0" }];
         let words = first.into_iter().chain(more.iter().copied());
         let arguments: Vec<&[u8]> = words.map(str::as_bytes).collect();
-        let answer = self.remote.run(Lane::Lease, script, &names, &arguments, generation).await;
-        answer.inspect_err(|error| self.tell(script, error, error.is_refusal()))
-    }
-
-    fn tell(&self, script: &Script, error: &(dyn std::error::Error + 'static), refused: bool) {
-        let operation = script.operation;
-        StoreFault { operation, error, refused }.emit(&self.telemetry);
+        self.remote.run_or_tell(Lane::Lease, script, &names, &arguments, generation).await
     }
 }
 

@@ -13,8 +13,6 @@ use super::{JournalError, JournalKey};
 use crate::clock;
 use crate::fleet::Keys;
 use crate::remote::{CallError, Connected, Lane, Remote, Script};
-use crate::telemetry::Telemetry;
-use crate::telemetry::events::StoreFault;
 
 /// Runs exchanges. They go over the lane of the control plane: no lease waits behind them, and a beat for some milliseconds at
 /// most, as a command and its answer are bounded and there is one at a time.
@@ -23,7 +21,6 @@ pub(crate) struct JournalClerk {
     remote: Remote,
     keys: Keys,
     requests: mpsc::Receiver<Request>,
-    telemetry: Telemetry,
 }
 
 impl JournalClerk {
@@ -33,9 +30,8 @@ impl JournalClerk {
         remote: Remote,
         keys: Keys,
         requests: JournalRequests,
-        telemetry: Telemetry,
     ) -> Self {
-        Self { sidecar, remote, keys, requests: requests.requests, telemetry }
+        Self { sidecar, remote, keys, requests: requests.requests }
     }
 
     /// Never ends, whether anybody still asks or not.
@@ -103,11 +99,7 @@ impl JournalClerk {
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         // Over other connections it might be another store.
         let generation = Some(connected.generation);
-        let answer = self.remote.run(Lane::Control, script, &keys, words, generation).await;
-        answer.inspect_err(|error| {
-            let (operation, refused) = (script.operation, error.is_refusal());
-            StoreFault { operation, error, refused }.emit(&self.telemetry);
-        })
+        self.remote.run_or_tell(Lane::Control, script, &keys, words, generation).await
     }
 }
 

@@ -91,8 +91,8 @@ async fn what_is_kept_stands_for_what_was_taken(store: &impl Store) {
 
 async fn a_command_that_comes_again_does_nothing_again(store: &impl Store) {
     let (_, requests) = FleetJournal::new();
-    let (remote, telemetry) = connected(store.config()).await;
-    let clerk = clerk(&remote, &telemetry, "one", requests);
+    let (remote, _) = connected(store.config()).await;
+    let clerk = clerk(&remote, "one", requests);
     let other = Sidecar::at(store, "other").await;
     other.append(&key("a"), updates(1..3)).await;
     let told = other.store.borrow().clone();

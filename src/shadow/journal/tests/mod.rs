@@ -115,7 +115,7 @@ impl Sidecar {
     async fn with(config: RedisConfig, id: &str) -> Self {
         let (journal, requests) = FleetJournal::new();
         let (remote, telemetry) = connected(config).await;
-        let clerk = clerk(&remote, &telemetry, id, requests);
+        let clerk = clerk(&remote, id, requests);
         let clerk = tokio::task::spawn_local(clerk.run());
         Self { journal, remote, telemetry, store: RefCell::default(), clerk }
     }
@@ -198,14 +198,9 @@ async fn until_connected(remote: &Remote) {
     drop(timeout(PATIENCE, connected).await.unwrap().unwrap());
 }
 
-fn clerk(
-    remote: &Remote,
-    telemetry: &Telemetry,
-    id: &str,
-    requests: JournalRequests,
-) -> JournalClerk {
+fn clerk(remote: &Remote, id: &str, requests: JournalRequests) -> JournalClerk {
     let keys = Keys::new("interlock");
-    JournalClerk::new(id.to_owned(), remote.clone(), keys, requests, telemetry.clone())
+    JournalClerk::new(id.to_owned(), remote.clone(), keys, requests)
 }
 
 fn key(entity: &str) -> JournalKey {
