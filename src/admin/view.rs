@@ -149,6 +149,7 @@ impl<'a> EntryView<'a> {
             Changed::Pin { entity, from, to } => {
                 ("pin", Some(entity.as_str()), word(from), word(to))
             }
+            Changed::Forced => ("forced", None, false.into(), true.into()),
         };
         Self {
             version: entry.version,

@@ -1,8 +1,8 @@
 //! The decision: which path a call takes, and why.
 
-use super::bucket::Bucket;
 use super::flag::{FlagState, Path};
 use super::percent::Percent;
+use super::transition::Stage;
 
 /// How well the flags are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,36 +79,40 @@ impl Reason {
 pub struct Decision {
     /// Which path serves.
     pub path: Path,
+    /// Whether it holds the entity's lease meanwhile.
+    pub stage: Stage,
     /// Why.
     pub reason: Reason,
 }
 
 impl Decision {
     /// The decision for a call whose entity could not be made out: it goes to legacy untouched.
-    pub const NO_ENTITY: Self = Self { path: Path::Legacy, reason: Reason::NoEntity };
+    pub const NO_ENTITY: Self =
+        Self { path: Path::Legacy, stage: Stage::Legacy, reason: Reason::NoEntity };
 }
 
 /// Decides for an entity. The same flag state and entity give the same path on every sidecar; freshness changes only
 /// the reason, never the path.
 pub fn decide(flag: &str, state: &FlagState, freshness: Freshness, entity: &str) -> Decision {
-    if state.killed {
-        return Decision { path: Path::Legacy, reason: Reason::Killed };
+    let stage = state.stage_of(flag, entity);
+    let reason = match (state.killed, state.pins.path_of(entity)) {
+        (true, _) => Some(Reason::Killed),
+        (false, Some(_)) => Some(Reason::Pinned),
+        (false, None) => None,
+    };
+    if let Some(reason) = reason {
+        return Decision { path: stage.path(), stage, reason };
     }
-    if let Some(path) = state.pins.path_of(entity) {
-        return Decision { path, reason: Reason::Pinned };
-    }
-    let (path, reason) = match state.percent {
-        Percent::ZERO => (Path::Legacy, Reason::Static),
-        Percent::FULL => (Path::Fixed, Reason::Static),
-        percent if percent.admits(Bucket::of(flag, entity)) => (Path::Fixed, Reason::Split),
-        _ => (Path::Legacy, Reason::Split),
+    let reason = match state.percent {
+        Percent::ZERO | Percent::FULL if state.transit.is_none() => Reason::Static,
+        _ => Reason::Split,
     };
     let reason = match freshness {
         Freshness::Live => reason,
         Freshness::Stale => Reason::Stale,
         Freshness::NeverLoaded => Reason::Default,
     };
-    Decision { path, reason }
+    Decision { path: stage.path(), stage, reason }
 }
 
 #[cfg(test)]
@@ -176,7 +180,8 @@ mod tests {
 
             let decision = decide("flag", &state, freshness, &entity);
 
-            prop_assert_eq!(decision, Decision { path: Path::Legacy, reason: Reason::Killed });
+            let stage = Stage::Legacy;
+            prop_assert_eq!(decision, Decision { path: Path::Legacy, stage, reason: Reason::Killed });
         }
 
         #[test]

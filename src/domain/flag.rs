@@ -4,7 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use super::bucket::Bucket;
 use super::percent::Percent;
+use super::transition::{Stage, Transit, Turn};
+
+#[cfg(test)]
+mod tests;
 
 /// Which path serves an update.
 #[derive(
@@ -156,10 +161,16 @@ pub struct FlagState {
     pub previous_percent: Percent,
     /// Grows by one with every change; 1 is the configured start.
     pub version: u64,
+    /// How many steps of a transition were taken since that change.
+    pub step: u32,
     /// Everything takes the legacy path, whatever the percentage and the pins say.
     pub killed: bool,
     /// Entities that don't follow the percentage.
     pub pins: Pins,
+    /// What moves from one path to the other; `None` where all is settled.
+    pub transit: Option<Box<Transit>>,
+    /// Sidecars that a step went on without, as it was forced, and that have not been heard of since.
+    pub forced: BTreeSet<String>,
     /// When it was changed last, in milliseconds since the Unix epoch.
     pub changed_at_ms: u64,
     /// Who changed it.
@@ -184,6 +195,8 @@ pub enum Change {
         /// The path to tie it to.
         path: Option<Path>,
     },
+    /// Lets the transition go on without sidecars that are silent.
+    Force,
 }
 
 /// Why a change was refused.
@@ -198,6 +211,9 @@ pub enum ChangeError {
     /// There is no room for another pin.
     #[error("a flag holds at most 1000 pins")]
     TooManyPins,
+    /// Too many pins were set and taken back since the flag was settled last.
+    #[error("2000 entities are moving by themselves: wait until the flag's transition is settled")]
+    TooManyMoving,
 }
 
 /// Who makes a change, why and when.
@@ -221,16 +237,86 @@ impl FlagState {
             percent,
             previous_percent: percent,
             version: 1,
+            step: 0,
             killed: false,
             pins: Pins::default(),
+            transit: None,
+            forced: BTreeSet::new(),
             changed_at_ms: at_ms,
             changed_by: "configuration".to_owned(),
             reason: "start value".to_owned(),
         }
     }
 
-    /// The state after a change, one version on.
-    pub fn changed(&self, change: &Change, author: Author) -> Result<Self, ChangeError> {
+    /// Where it stands.
+    pub const fn turn(&self) -> Turn {
+        Turn { version: self.version, step: self.step }
+    }
+
+    /// The percentage that counts.
+    pub const fn aim(&self) -> Percent {
+        if self.killed { Percent::ZERO } else { self.percent }
+    }
+
+    /// The path that an entity of this flag takes once all is settled.
+    pub fn path_at_rest(&self, flag: &str, entity: &str) -> Path {
+        if self.killed {
+            return Path::Legacy;
+        }
+        self.pins.path_of(entity).unwrap_or_else(|| {
+            let admitted = match self.percent {
+                Percent::ZERO => false,
+                Percent::FULL => true,
+                percent => percent.admits(Bucket::of(flag, entity)),
+            };
+            if admitted { Path::Fixed } else { Path::Legacy }
+        })
+    }
+
+    /// What an entity's updates do at present.
+    pub fn stage_of(&self, flag: &str, entity: &str) -> Stage {
+        let Some(transit) = &self.transit else {
+            return Stage::at_rest(self.path_at_rest(flag, entity));
+        };
+        if let Some(stage) = transit.entities.get(entity) {
+            return *stage;
+        }
+        match self.pins.path_of(entity) {
+            // Those that were fixed move by themselves when it is killed.
+            Some(_) if self.killed => Stage::Legacy,
+            Some(path) => Stage::at_rest(path),
+            None => transit.stage_of(Bucket::of(flag, entity)),
+        }
+    }
+
+    /// The state after a step of its transition, for which the barrier has to be passed, or forced without `silent`; `None`
+    /// where all is settled.
+    pub fn stepped(
+        &self,
+        flag: &str,
+        strategy: Strategy,
+        silent: BTreeSet<String>,
+    ) -> Option<Self> {
+        let transit = self.transit.as_ref()?.stepped(flag, self, strategy).map(Box::new);
+        let forced = self.forced.union(&silent).cloned().collect();
+        Some(Self { step: self.step.saturating_add(1), transit, forced, ..self.clone() })
+    }
+
+    /// The state once sidecars that were gone past are back, or known to be gone; `None` where `back` names none.
+    pub fn caught_up(&self, back: &BTreeSet<String>) -> Option<Self> {
+        let forced: BTreeSet<_> = self.forced.difference(back).cloned().collect();
+        let fewer = forced.len() < self.forced.len();
+        fewer.then(|| Self { step: self.step.saturating_add(1), forced, ..self.clone() })
+    }
+
+    /// The state after a change, one version on; what has to move begins to.
+    pub fn changed(
+        &self,
+        flag: &str,
+        strategy: Strategy,
+        change: &Change,
+        author: Author,
+    ) -> Result<Self, ChangeError> {
         if author.reason.trim().is_empty() {
             return Err(ChangeError::NoReason);
         }
@@ -246,11 +332,20 @@ impl FlagState {
             Change::Kill => next.killed = true,
             Change::Resume => next.killed = false,
             Change::Pin { entity, path } => next.pins.set(entity, *path)?,
+            Change::Force => {}
         }
         next.version = self.version.saturating_add(1);
+        next.step = 0;
         next.changed_at_ms = author.at_ms;
         next.changed_by = author.by;
         next.reason = author.reason;
+        let transit = Transit::after_change(self, &next, change, (flag, strategy));
+        if transit.as_ref().is_some_and(|transit| transit.entities.len() > Transit::MAX_ENTITIES)
+            && *change != Change::Kill
+        {
+            return Err(ChangeError::TooManyMoving);
+        }
+        next.transit = transit.map(Box::new);
         Ok(next)
     }
 }
@@ -268,84 +363,5 @@ impl Pins {
             None => true,
         };
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn author(reason: &str) -> Author {
-        Author { by: "ann".into(), reason: reason.into(), at_ms: 7 }
-    }
-
-    fn percent(text: &str) -> Percent {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn a_change_is_one_version_on_and_says_who_and_why() {
-        let start = FlagState::initial(percent("5"), 1);
-
-        let next = start.changed(&Change::Percent(percent("25")), author("try it")).unwrap();
-
-        assert_eq!(
-            (next.version, next.percent, next.previous_percent),
-            (2, percent("25"), percent("5"))
-        );
-        assert_eq!(
-            (next.changed_by.as_str(), next.reason.as_str(), next.changed_at_ms),
-            ("ann", "try it", 7)
-        );
-    }
-
-    #[test]
-    fn a_change_without_a_reason_is_refused() {
-        let start = FlagState::initial(Percent::ZERO, 1);
-
-        for reason in ["", "  \n"] {
-            assert_eq!(start.changed(&Change::Kill, author(reason)), Err(ChangeError::NoReason));
-        }
-        let long = "x".repeat(FlagState::MAX_REASON_BYTES + 1);
-        assert_eq!(start.changed(&Change::Kill, author(&long)), Err(ChangeError::ReasonTooLong));
-    }
-
-    #[test]
-    fn kill_and_resume_leave_the_percentage_as_it_was() {
-        let start = FlagState::initial(percent("25"), 1);
-
-        let killed = start.changed(&Change::Kill, author("fire")).unwrap();
-        let resumed = killed.changed(&Change::Resume, author("out")).unwrap();
-
-        assert!(killed.killed && !resumed.killed);
-        assert_eq!((killed.percent, resumed.percent), (percent("25"), percent("25")));
-    }
-
-    #[test]
-    fn an_entity_is_pinned_to_one_path_at_a_time() {
-        let pin = |state: &FlagState, path| {
-            let change = Change::Pin { entity: "journey:7".into(), path };
-            state.changed(&change, author("vip")).unwrap()
-        };
-        let start = FlagState::initial(Percent::ZERO, 1);
-
-        let fixed = pin(&start, Some(Path::Fixed));
-        let legacy = pin(&fixed, Some(Path::Legacy));
-        let free = pin(&legacy, None);
-
-        assert_eq!(fixed.pins.path_of("journey:7"), Some(Path::Fixed));
-        assert_eq!(legacy.pins.path_of("journey:7"), Some(Path::Legacy));
-        assert_eq!(free.pins, Pins::default());
-    }
-
-    #[test]
-    fn pins_are_bounded() {
-        let mut pins = Pins::default();
-        for n in 0..Pins::MAX {
-            pins.set(&format!("journey:{n}"), Some(Path::Fixed)).unwrap();
-        }
-
-        assert_eq!(pins.set("one more", Some(Path::Legacy)), Err(ChangeError::TooManyPins));
-        assert_eq!(pins.set("journey:1", Some(Path::Legacy)), Ok(()), "moving one needs no room");
     }
 }

@@ -3,7 +3,8 @@
 //! Nothing here does I/O, reads a clock, draws a random number, spawns a task or emits telemetry: `now`, seeds and
 //! snapshots are arguments. The lists in `.clippy.toml` hold that fence, and `tests/tidy` the direction of imports.
 //!
-//! Read in this order: [`percent`], [`bucket`], [`entity`], [`route`], [`source`], [`flag`], [`decision`], [`recovery`], [`retry`];
+//! Read in this order: [`percent`], [`bucket`], [`entity`], [`route`], [`source`], [`flag`], [`transition`],
+//! [`decision`], [`recovery`], [`retry`];
 //! then how divergence is seen: [`effects`], [`compare`], [`divergence`], [`timeline`], [`trace`];
 //! and how a document is changed by its bytes: [`edit`];
 //! and how often updates are lost where nothing is done about it: [`collision`].
@@ -32,3 +33,4 @@ pub mod route;
 pub mod source;
 pub mod timeline;
 pub mod trace;
+pub mod transition;

@@ -2,6 +2,7 @@
 
 pub(crate) mod gate;
 mod keys;
+pub(crate) mod ledger;
 mod registry;
 pub(crate) mod session;
 mod view;

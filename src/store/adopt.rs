@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::domain::decision::Freshness;
 use crate::domain::flag::FlagState;
+use crate::domain::transition::Transit;
 
 use super::book::{Book, Record};
 use super::document::SharedFlag;
@@ -33,7 +34,7 @@ pub(super) fn rule(ours: &Record, theirs: Option<Result<SharedFlag, DocumentRefu
         Some(Err(refusal)) => return Ruling::Refuse(refusal),
         Some(Ok(shared)) => shared.state,
     };
-    let (stored, known) = (theirs.version, ours.state.version);
+    let (stored, known) = (theirs.turn(), ours.state.turn());
     // Start values differ from one configuration to the next. The one that came first to the store counts for all.
     if !ours.remembered || stored > known {
         return Ruling::Adopt(theirs);
@@ -43,6 +44,7 @@ pub(super) fn rule(ours: &Record, theirs: Option<Result<SharedFlag, DocumentRefu
         if theirs == FlagState::initial(theirs.percent, theirs.changed_at_ms) {
             return Ruling::Restore;
         }
+        let (stored, known) = (stored.version, known.version);
         return Ruling::Refuse(DocumentRefusal::Backwards { stored, known });
     }
     if theirs == *ours.state {
@@ -50,7 +52,7 @@ pub(super) fn rule(ours: &Record, theirs: Option<Result<SharedFlag, DocumentRefu
     } else if decides_the_same(&theirs, &ours.state) {
         Ruling::Adopt(theirs)
     } else {
-        Ruling::Refuse(DocumentRefusal::Different { version: stored })
+        Ruling::Refuse(DocumentRefusal::Different { version: stored.version })
     }
 }
 
@@ -60,6 +62,9 @@ fn decides_the_same(one: &FlagState, other: &FlagState) -> bool {
         && one.previous_percent == other.previous_percent
         && one.killed == other.killed
         && one.pins == other.pins
+        && one.forced == other.forced
+        && one.transit.as_ref().map(|it| Transit { since_ms: 0, ..(**it).clone() })
+            == other.transit.as_ref().map(|it| Transit { since_ms: 0, ..(**it).clone() })
 }
 
 impl FlagStore {
@@ -107,9 +112,7 @@ impl FlagStore {
         let _changing = shared.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let next = change(&shared.book.load());
         let freshness = shared.snapshot.load().freshness;
-        let snapshot = snapshot_of(&shared.seeds, &next, freshness);
-        shared.book.store(Arc::new(next));
-        shared.snapshot.store(Arc::new(snapshot));
+        shared.put_in_force(next, freshness);
     }
 }
 
@@ -133,7 +136,14 @@ mod tests {
 
     fn set(state: &FlagState, hundredths: u16, by: &str) -> FlagState {
         let author = Author { by: by.into(), reason: "step".into(), at_ms: 7 };
-        state.changed(&Change::Percent(percent(hundredths)), author).unwrap()
+        state
+            .changed(
+                "flag",
+                FixedStrategy::Serialize,
+                &Change::Percent(percent(hundredths)),
+                author,
+            )
+            .unwrap()
     }
 
     fn record(state: FlagState, remembered: bool) -> Record {

@@ -79,12 +79,12 @@ impl Book {
         &self,
         name: &str,
         state: Arc<FlagState>,
-        entry: Arc<HistoryEntry>,
+        entry: Option<Arc<HistoryEntry>>,
     ) -> Self {
         self.with_record(name, |record| {
             record.state = state;
             record.remembered = true;
-            record.history.push_back(entry);
+            record.history.extend(entry);
         })
     }
 
@@ -198,7 +198,7 @@ mod tests {
         let entry = HistoryEntry { version: 9_999, ..(*start.history[0]).clone() };
         book.records.insert("flag".into(), Arc::new(start.clone()));
 
-        let next = book.with_change("flag", Arc::clone(&start.state), Arc::new(entry));
+        let next = book.with_change("flag", Arc::clone(&start.state), Some(Arc::new(entry)));
 
         let history = &next.record("flag").unwrap().history;
         assert_eq!(history.len(), MAX_ENTRIES);

@@ -10,9 +10,12 @@ use crate::domain::bucket::BUCKETING;
 use crate::domain::flag::{FlagState, Path, Pins, Strategy};
 use crate::domain::percent::Percent;
 
+use self::transit::TransitDocument;
 use super::DocumentRefusal;
 use super::book::Record;
 use super::history::{Changed, HistoryEntry};
+
+mod transit;
 
 /// The format of a document in the fleet's store that this version writes, and the only one that it reads.
 pub(super) const FORMAT: u64 = 1;
@@ -38,13 +41,24 @@ pub(super) struct FlagDocument {
     percent: f64,
     previous_percent: f64,
     version: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    step: u32,
     killed: bool,
     pins: PinsDocument,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    transit: Option<TransitDocument>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    forced: BTreeSet<String>,
     changed_at_ms: u64,
     changed_by: String,
     reason: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     history: Option<Vec<EntryDocument>>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands it in so")]
+fn is_zero(step: &u32) -> bool {
+    *step == 0
 }
 
 /// What every format of a document has.
@@ -76,6 +90,7 @@ enum ChangedDocument {
     Percent { from: f64, to: f64 },
     Killed { from: bool, to: bool },
     Pin { entity: String, from: Option<String>, to: Option<String> },
+    Forced {},
 }
 
 /// A flag as the fleet shares it.
@@ -154,8 +169,11 @@ impl FlagDocument {
             percent: state.percent.as_f64(),
             previous_percent: state.previous_percent.as_f64(),
             version: state.version,
+            step: state.step,
             killed: state.killed,
             pins: PinsDocument { legacy: legacy.clone(), fixed: fixed.clone() },
+            transit: state.transit.as_deref().map(TransitDocument::of),
+            forced: state.forced.clone(),
             changed_at_ms: state.changed_at_ms,
             changed_by: state.changed_by.clone(),
             reason: state.reason.clone(),
@@ -191,8 +209,15 @@ impl FlagDocument {
             previous_percent: Percent::try_from(self.previous_percent)
                 .map_err(|_| impossible("previous_percent"))?,
             version: self.version,
+            step: self.step,
             killed: self.killed,
             pins: self.pins.into_pins().ok_or_else(|| impossible("pins"))?,
+            transit: self
+                .transit
+                .map(|transit| transit.into_transit().ok_or_else(|| impossible("transit")))
+                .transpose()?
+                .map(Box::new),
+            forced: self.forced,
             changed_at_ms: self.changed_at_ms,
             changed_by: self.changed_by,
             reason: self.reason,
@@ -221,6 +246,7 @@ impl EntryDocument {
             Changed::Pin { entity, from, to } => {
                 ChangedDocument::Pin { entity: entity.clone(), from: word(from), to: word(to) }
             }
+            Changed::Forced => ChangedDocument::Forced {},
         };
         Self {
             version: entry.version,
@@ -241,6 +267,7 @@ impl EntryDocument {
             ChangedDocument::Pin { entity, from, to } => {
                 Changed::Pin { entity, from: path(from)?, to: path(to)? }
             }
+            ChangedDocument::Forced {} => Changed::Forced,
         };
         let Self { version, at_ms, by, reason, .. } = self;
         Some(HistoryEntry { version, at_ms, by, reason, what })
@@ -276,7 +303,19 @@ mod tests {
 
     #[test]
     fn a_document_reads_back_as_it_was_written() {
-        let shared = decode_shared(&document("{}")).unwrap();
+        reads_back("{}");
+    }
+
+    #[test]
+    fn a_flag_on_the_move_reads_back_as_it_was_written() {
+        reads_back(
+            r#"{"step": 2, "forced": ["b", "c"], "transit": {"low": 10, "high": 20.5, "stage": "guarded_fixed",
+            "entities": {"journey:7": "guarded", "journey:8": "fixed"}, "since_ms": 1, "force": true, "skipped": true}}"#,
+        );
+    }
+
+    fn reads_back(changes: &str) {
+        let shared = decode_shared(&document(changes)).unwrap();
         let SharedFlag { entity, strategy, state } = shared.clone();
         let (state, history) = (Arc::new(state), VecDeque::new());
         let record = Record { entity, strategy, state, history, remembered: true };
@@ -307,6 +346,15 @@ mod tests {
         check(r#"{"version": 1.5}"#, "no document of a flag");
         check(r#"{"strategy": "hope"}"#, "strategy");
         check(r#"{"pins": {"legacy": ["a"], "fixed": ["a"]}}"#, "pins");
+        let transit = |low: u8, stage: &str| {
+            format!(
+                r#"{{"transit": {{"low": {low}, "high": 20, "stage": "{stage}", "entities": {{}},
+                "since_ms": 1, "force": false, "skipped": false}}}}"#
+            )
+        };
+        check(&transit(30, "guarded"), "transit");
+        check(&transit(10, "legacy"), "transit");
+        check(&transit(10, "hope"), "transit");
         check(r#"{"history": []}"#, "history");
         check(r#"{"bucketing": "md5"}"#, "bucketing \"md5\"");
         for garbage in ["", "null", "[]", "17", "\u{0}", "{\"format\": 1"] {

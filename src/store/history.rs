@@ -51,6 +51,8 @@ pub enum Changed {
         /// After.
         to: Option<Path>,
     },
+    /// The transition: it goes on without sidecars that are silent.
+    Forced,
 }
 
 impl HistoryEntry {
@@ -65,6 +67,7 @@ impl HistoryEntry {
                 let from = before.pins.path_of(entity);
                 Changed::Pin { entity: entity.clone(), from, to: *path }
             }
+            Change::Force => Changed::Forced,
         };
         Self {
             version: after.version,
@@ -80,7 +83,7 @@ impl HistoryEntry {
         const FRAME: usize = 160;
         let entity = match &self.what {
             Changed::Pin { entity, .. } => entity.len(),
-            Changed::Percent { .. } | Changed::Killed { .. } => 0,
+            Changed::Percent { .. } | Changed::Killed { .. } | Changed::Forced => 0,
         };
         FRAME + self.by.len() + self.reason.len() + entity
     }

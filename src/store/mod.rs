@@ -20,6 +20,7 @@ pub mod history;
 mod refusal;
 mod report;
 mod shelf;
+mod steps;
 mod sync;
 mod wire;
 
@@ -37,6 +38,8 @@ use crate::domain::decision::Freshness;
 use crate::domain::entity::MAX_ENTITY_BYTES;
 use crate::domain::flag::{Author, Change, FlagState, OnStoreLoss, Strategy};
 use crate::domain::percent::Percent;
+use crate::domain::transition::{Waiting, barrier};
+use crate::fleet::ledger::Ledger;
 
 use book::{Book, Record};
 pub use error::{PersistError, SnapshotFileError, StoreChangeError, StoreError};
@@ -97,6 +100,8 @@ struct Shared {
     /// Held across the disk write, so that changes queue up; nothing that only reads takes it.
     changing: Mutex<()>,
     file: Option<SnapshotFile>,
+    /// The updates under way, by the turns that decided them.
+    ledger: Arc<Ledger>,
     /// Whether the file was refused when it was read, or could not be written the last time.
     file_refused: AtomicBool,
 }
@@ -147,7 +152,9 @@ impl FlagStore {
         let (remembered, mut report) = report::load(file.as_ref());
         let book = remembered.with_seeds(flags, clock::wall_ms(), &mut report);
         let snapshot = snapshot_of(flags, &book, freshness(&report));
+        let ledger = Arc::new(Ledger::new(snapshot.states.iter().map(|state| state.turn())));
         let shared = Shared {
+            ledger,
             seeds: flags.into(),
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             book: ArcSwap::from_pointee(book),
@@ -236,10 +243,20 @@ impl FlagStore {
             }
             Err(error) => return Err(error.into()),
         };
-        let snapshot = snapshot_of(&shared.seeds, &next, freshness);
-        shared.book.store(Arc::new(next));
-        shared.snapshot.store(Arc::new(snapshot));
+        shared.put_in_force(next, freshness);
         Ok(planned.applied)
+    }
+
+    /// The updates under way.
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
+        &self.shared.ledger
+    }
+
+    /// Whom the next step of a flag's transition waits for in this process alone.
+    pub(crate) fn waits_for(&self, me: &str, index: usize, state: &FlagState) -> Vec<Waiting> {
+        let progress = self.shared.ledger.progress(index);
+        let own = progress.map(|progress| progress.report(me, 0));
+        barrier(state.turn(), own.as_slice())
     }
 
     /// What a change would make of the flag as it is here.
@@ -260,9 +277,22 @@ impl FlagStore {
         if expected_version.is_some_and(|expected| expected != before.version) {
             return Err(StoreChangeError::VersionConflict { current: before.version });
         }
-        let after = Arc::new(before.changed(change, author)?);
-        let entry = Arc::new(HistoryEntry::of(&before, &after, change));
+        let after = Arc::new(before.changed(name, record.strategy, change, author)?);
+        let entry = Some(Arc::new(HistoryEntry::of(&before, &after, change)));
         Ok(Planned { record: Arc::clone(record), applied: Applied { before, after }, entry })
+    }
+}
+
+impl Shared {
+    /// What requests are decided by from here on. Called by one at a time.
+    fn put_in_force(&self, book: Book, freshness: Freshness) {
+        let snapshot = Arc::new(snapshot_of(&self.seeds, &book, freshness));
+        self.book.store(Arc::new(book));
+        self.snapshot.store(Arc::clone(&snapshot));
+        // After the snapshot: whoever is told that its turn has passed must find the next one.
+        for (index, state) in snapshot.states.iter().enumerate() {
+            self.ledger.publish(index, state);
+        }
     }
 }
 
@@ -270,12 +300,13 @@ impl FlagStore {
 struct Planned {
     record: Arc<Record>,
     applied: Applied,
-    entry: Arc<HistoryEntry>,
+    /// None of a step that a transition makes.
+    entry: Option<Arc<HistoryEntry>>,
 }
 
 impl Planned {
     fn made_in(&self, name: &str, book: &Book) -> Book {
-        book.with_change(name, Arc::clone(&self.applied.after), Arc::clone(&self.entry))
+        book.with_change(name, Arc::clone(&self.applied.after), self.entry.clone())
     }
 }
 

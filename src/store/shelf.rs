@@ -7,6 +7,7 @@
 mod answer;
 mod scripts;
 
+use crate::domain::transition::Turn;
 use crate::fleet::Keys;
 use crate::remote::{CallError, Lane, Remote};
 
@@ -128,27 +129,28 @@ impl Shelf {
         answer::reading(answer, names.len()).ok_or(ShelfError::Nonsense)
     }
 
-    /// Puts a document in the place of one that is not later than `expected`.
+    /// Puts a document in the place of one that is not later than `expected`. A step of a transition has no entry.
     pub(super) async fn change(
         &self,
         flag: &str,
-        expected: u64,
+        expected: Turn,
         document: &[u8],
-        entry: &HistoryEntry,
+        entry: Option<&HistoryEntry>,
     ) -> Result<ChangeReply, ShelfError> {
         let history = self.keys.history(flag);
-        let (expected, cap) = (expected.to_string(), MAX_ENTRIES.to_string());
-        let largest = MAX_DOCUMENT_BYTES.to_string();
-        let entry = encode_entry(entry).map_err(|_| ShelfError::Nonsense)?;
-        let arguments = [
+        let (expected, step) = (expected.version.to_string(), expected.step.to_string());
+        let (cap, largest) = (MAX_ENTRIES.to_string(), MAX_DOCUMENT_BYTES.to_string());
+        let entry = entry.map(encode_entry).transpose().map_err(|_| ShelfError::Nonsense)?;
+        let mut arguments = vec![
             flag.as_bytes(),
             expected.as_bytes(),
             document,
             self.channel.as_bytes(),
             cap.as_bytes(),
             largest.as_bytes(),
-            &entry,
+            step.as_bytes(),
         ];
+        arguments.extend(entry.as_deref());
         let keys = [self.flags.as_str(), &self.revision, &history];
         let script = &scripts::CHANGE;
         let answer = self.remote.run(Lane::Control, script, &keys, &arguments, None).await?;

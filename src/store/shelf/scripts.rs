@@ -25,6 +25,7 @@ end
 if redis.call('HSTRLEN', KEYS[1], name) > largest then return unreadable(KEYS[1], name) end
 local stored = redis.call('HGET', KEYS[1], name)
 local document, version
+local step = 0
 if stored then
   local readable
   readable, document = pcall(cjson.decode, stored)
@@ -32,6 +33,7 @@ if stored then
   if type(version) ~= 'number' or version < 1 or version > 9007199254740991 or version % 1 ~= 0 then
     return unreadable(KEYS[1], name)
   end
+  step = type(document.step) == 'number' and document.step or 0
 end
 local function add(entry)
   redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], '*', 'entry', entry)
@@ -75,14 +77,18 @@ return {revision, kind, documents, others}
 ",
 };
 
-/// KEYS: flags, revision, history. ARGV: name, expected version, document, channel, cap, largest document, history entry.
+/// KEYS: flags, revision, history. ARGV: name, expected version, document, channel, cap, largest document, expected step, history
+/// entry; no entry where a transition makes a step, which no person does.
 /// Answers {OK, revision}, {CONFLICT, version}, or {UNREADABLE, key[, field]}.
 pub(super) const CHANGE: Script = Script {
     operation: StoreOperation::FlagChange,
     text: concat!(
         opening!(),
-        "if stored and version > tonumber(ARGV[2]) then return {'CONFLICT', string.format('%.0f', version)} end
-add(ARGV[7])
+        "local expected = tonumber(ARGV[2])
+if stored and (version > expected or (version == expected and step > tonumber(ARGV[7]))) then
+  return {'CONFLICT', string.format('%.0f', version)}
+end
+if ARGV[8] then add(ARGV[8]) end
 return put()
 "
     ),

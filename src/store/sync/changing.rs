@@ -40,7 +40,7 @@ impl FlagSync {
         }
     }
 
-    async fn send(
+    pub(super) async fn send(
         &mut self,
         index: usize,
         name: &str,
@@ -52,7 +52,8 @@ impl FlagSync {
         if document.len() > MAX_DOCUMENT_BYTES {
             return Err(StoreChangeError::TooLarge { bytes: document.len() });
         }
-        match self.shelf.change(name, before.version, &document, &planned.entry).await {
+        let entry = planned.entry.as_deref();
+        match self.shelf.change(name, before.turn(), &document, entry).await {
             Ok(ChangeReply::Made { revision }) => Ok(self.made(index, name, planned, revision)),
             Ok(ChangeReply::Unreadable { place }) => {
                 self.read_within(DEBOUNCE);
@@ -102,7 +103,7 @@ impl FlagSync {
         let ours = &planned.applied.after;
         match self.store.snapshot().states.get(index) {
             Some(state) if state == ours => Ok(planned.applied),
-            Some(state) if state.version == ours.version => {
+            Some(state) if state.turn() >= ours.turn() => {
                 Err(StoreChangeError::VersionConflict { current: state.version })
             }
             _ => Err(StoreChangeError::OutcomeUnknown),

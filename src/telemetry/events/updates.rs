@@ -22,7 +22,7 @@ pub struct Decided {
 impl Decided {
     /// Tells of it.
     pub fn emit(self, telemetry: &Telemetry) {
-        let Decision { path, reason } = self.decision;
+        let Decision { path, reason, .. } = self.decision;
         let place = [self.flag.get(), path.index(), reason.index()];
         telemetry.series().decisions.at(place).increment(1);
     }

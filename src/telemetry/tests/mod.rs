@@ -11,7 +11,7 @@ use super::labels::*;
 use super::logging::{LogFormat, capture};
 use super::*;
 use crate::domain::decision::Decision;
-use crate::domain::flag::{Author, Change, FlagState, Path};
+use crate::domain::flag::{Author, Change, FlagState, Path, Strategy};
 use crate::domain::percent::Percent;
 
 const FLAGS: [&str; 2] = ["journey-updates", "seats"];
@@ -95,7 +95,7 @@ fn indices_that_do_not_exist_are_counted_and_hurt_nobody() {
 
 fn changed(from: &FlagState, change: &Change) -> FlagState {
     let author = Author { by: "ann".into(), reason: "try".into(), at_ms: 1_500 };
-    from.changed(change, author).unwrap()
+    from.changed("flag", Strategy::Serialize, change, author).unwrap()
 }
 
 #[test]

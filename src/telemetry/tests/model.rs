@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::{FLAGS, ROUTES, families, telemetry, value_in};
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::flag::{Path, Protection};
+use crate::domain::transition::Stage;
 use crate::telemetry::events::*;
 use crate::telemetry::exposition::Families;
 use crate::telemetry::labels::*;
@@ -44,8 +45,11 @@ impl Step {
                 UpstreamFailed { upstream, error, details: format_args!("") }.emit(telemetry)
             }
             Self::Decided(flag, path, reason) => {
-                Decided { flag: FlagIndex(flag), decision: Decision { path, reason } }
-                    .emit(telemetry);
+                Decided {
+                    flag: FlagIndex(flag),
+                    decision: Decision { path, stage: Stage::at_rest(path), reason },
+                }
+                .emit(telemetry);
             }
             Self::Finished(flag, path, protection, outcome) => {
                 UpdateFinished { flag: FlagIndex(flag), path, protection, outcome }.emit(telemetry);

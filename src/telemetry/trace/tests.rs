@@ -8,6 +8,7 @@ use super::*;
 use crate::clock::{self, Instant};
 use crate::domain::decision::{Decision, Reason};
 use crate::domain::flag::Path;
+use crate::domain::transition::Stage;
 use crate::telemetry::Topology;
 use crate::telemetry::labels::Role;
 
@@ -160,7 +161,7 @@ fn every_reason_has_one_of_opentelemetry_s_words() {
     ];
     assert_eq!(words.map(|(reason, _)| reason), Reason::ALL);
     for (reason, word) in words {
-        let decision = Decision { path: Path::Fixed, reason };
+        let decision = Decision { path: Path::Fixed, stage: Stage::Fixed, reason };
 
         let span = serve(&telemetry, &Method::PUT, "/");
         span.decided(Decided { flag: "f", version: 3, decision, entity: None });

@@ -1,0 +1,77 @@
+//! The steps of a flag's transition, without a fleet: this process alone waits for its own updates.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+
+use crate::domain::flag::FlagState;
+
+use super::{Applied, FlagStore, Planned};
+
+/// The most steps that one call takes: more than any transition has.
+const MAX_STEPS: usize = 16;
+
+impl FlagStore {
+    /// What a step would make of a flag that is on the move, with the barrier passed but for `silent`.
+    pub(super) fn plan_step(&self, name: &str, silent: BTreeSet<String>) -> Option<Planned> {
+        let record = self.record(name)?;
+        let after = record.state.stepped(name, record.strategy, silent)?;
+        Some(Planned::without_entry(record, after))
+    }
+
+    /// What becomes of a flag once sidecars that were gone past are back, or known to be gone.
+    pub(super) fn plan_return(&self, name: &str, back: &BTreeSet<String>) -> Option<Planned> {
+        let record = self.record(name)?;
+        let after = record.state.caught_up(back)?;
+        Some(Planned::without_entry(record, after))
+    }
+
+    /// Takes each step for which this process's own updates are over, and tells `on_step` of it; says whether a flag is still
+    /// on the move. Blocks for as long as the disk takes. A step that can't be written down is taken all the same: from the
+    /// one before it a restart goes on.
+    pub(crate) fn take_steps(
+        &self,
+        me: &str,
+        on_step: impl Fn(&str, &FlagState, &FlagState),
+    ) -> bool {
+        for _ in 0..MAX_STEPS {
+            let mut taken = false;
+            for (index, seed) in self.shared.seeds.iter().enumerate() {
+                if let Some(applied) = self.take_step(me, index, &seed.name) {
+                    on_step(&seed.name, &applied.before, &applied.after);
+                    taken = true;
+                }
+            }
+            if !taken {
+                break;
+            }
+        }
+        self.snapshot().states.iter().any(|state| state.transit.is_some())
+    }
+
+    fn take_step(&self, me: &str, index: usize, name: &str) -> Option<Applied> {
+        let shared = &*self.shared;
+        if shared.snapshot.load().states.get(index)?.transit.is_none() {
+            return None;
+        }
+        let _changing = shared.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let planned = self.plan_step(name, BTreeSet::new())?;
+        if !self.waits_for(me, index, &planned.applied.before).is_empty() {
+            return None;
+        }
+        let book = shared.book.load_full();
+        let next = planned.made_in(name, &book);
+        if let Err(error) = shared.write(&book, &next) {
+            tracing::warn!(event = "step_not_saved", flag = name, %error, "a step of a flip could not be written down");
+        }
+        let freshness = shared.snapshot.load().freshness;
+        shared.put_in_force(next, freshness);
+        Some(planned.applied)
+    }
+}
+
+impl Planned {
+    fn without_entry(record: Arc<super::Record>, after: FlagState) -> Self {
+        let applied = Applied { before: Arc::clone(&record.state), after: Arc::new(after) };
+        Self { record, applied, entry: None }
+    }
+}
