@@ -16,6 +16,7 @@ use crate::config::{self, Config, RedisConfig};
 use crate::documents::{DocumentDesk, DocumentRequests, Documents};
 use crate::domain::flag::OnStoreLoss;
 use crate::fleet::gate::{Gate, Standing, changes_by};
+use crate::fleet::ledger::Progress;
 use crate::fleet::session::{Calls, Identity, Session};
 use crate::fleet::{Contact, FleetView, Keys, SidecarView};
 use crate::idempotency::{self, Clerk, FleetRecords, LocalRecords};
@@ -25,7 +26,7 @@ use crate::remote::{Pushed, Remote};
 use crate::shadow::Records;
 use crate::shadow::records::Archive;
 use crate::shadow::{FleetJournal, JournalClerk, JournalRequests};
-use crate::store::{FlagStore, FlagSync, FleetFlags, FleetRequests};
+use crate::store::{Crew, FlagSeed, FlagStore, FlagSync, FleetFlags, FleetRequests};
 use crate::telemetry::events::StoreConfigured;
 use crate::telemetry::labels::LeaseGate;
 use crate::telemetry::{Telemetry, VERSION};
@@ -35,6 +36,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest that a shutdown waits for leases to be given back and for leaving the fleet.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Between two looks at this sidecar's updates while a flip waits for them.
+const OVER_WITHIN: Duration = Duration::from_millis(5);
 
 /// The most of a host's name that is taken into a sidecar's id, in characters: DNS allows a label of 63.
 const MAX_HOST_NAME: usize = 63;
@@ -244,7 +248,7 @@ async fn serve(
     let endless = [
         tasks.spawn_local(key_clerk.run()),
         tasks.spawn_local(spread(pushed, desk.clone(), routes)),
-        tasks.spawn_local(beat_when_applied(parts.applied.clone(), beat)),
+        tasks.spawn_local(beat_at_news(parts.applied.clone(), parts.flags.clone(), beat)),
         tasks.spawn_local(clerk.run()),
         tasks.spawn_local(documents.run(edits)),
     ];
@@ -285,6 +289,7 @@ fn take_part(
     tasks: &mut JoinSet<()>,
 ) -> (oneshot::Sender<oneshot::Sender<()>>, oneshot::Sender<()>) {
     let Parts { me, gate, quarantine, flags, view, telemetry, archive, .. } = parts;
+    let crew = Crew { me: me.id.clone(), gate: gate.clone(), view: Arc::clone(&view) };
     let (contact, contacts) = watch::channel(Contact::default());
     let session = Session {
         me,
@@ -292,12 +297,16 @@ fn take_part(
         keys: keys.clone(),
         gate,
         quarantine,
-        versions: {
+        updates: {
             let flags = flags.clone();
-            Box::new(move || versions(&flags))
+            Box::new(move || updates(&flags))
+        },
+        open_for: {
+            let ledger = Arc::clone(flags.ledger());
+            Box::new(move || ledger.open_for(quarantine))
         },
         contact,
-        fleet: view,
+        fleet: Arc::clone(&view),
         telemetry: telemetry.clone(),
     };
     let (leave, leaving) = oneshot::channel();
@@ -305,7 +314,7 @@ fn take_part(
     let (write_last, ended) = oneshot::channel();
     tasks.spawn_local(archive.run(remote.clone(), keys.clone(), ended));
     let on_change = super::flags::tell_of_changes(&flags, &telemetry);
-    let sync = FlagSync::new(remote, keys, flags, telemetry, parts.requests, on_change);
+    let sync = FlagSync::new(remote, keys, flags, telemetry, parts.requests, on_change).with(crew);
     tasks.spawn_local(sync.run(contacts, pushed));
     let desk = desk.clone();
     tasks.spawn_local(async move { desk.run(parts.errands).await });
@@ -334,26 +343,41 @@ async fn spread(mut pushed: mpsc::UnboundedReceiver<Pushed>, desk: Desk, routes:
     }
 }
 
-/// The fleet learns at once which versions are applied here.
-async fn beat_when_applied(
+/// The fleet learns at once which turns are applied here, and that updates which a flip waits for are over.
+async fn beat_at_news(
     mut applied: watch::Receiver<Option<u64>>,
+    flags: FlagStore,
     beat: mpsc::UnboundedSender<()>,
 ) {
-    while applied.changed().await.is_ok() {
-        if beat.send(()).is_err() {
+    loop {
+        let news = match flags.is_waited_for() {
+            false => applied.changed().await.is_ok(),
+            true => {
+                let changed = timeout(OVER_WITHIN, applied.changed()).await;
+                match changed {
+                    Ok(changed) => changed.is_ok(),
+                    Err(_) if flags.is_waited_for() => continue,
+                    Err(_) => true,
+                }
+            }
+        };
+        if !news || beat.send(()).is_err() {
             return;
         }
     }
 }
 
-fn versions(flags: &FlagStore) -> BTreeMap<String, u64> {
-    let snapshot = flags.snapshot();
-    let flags = flags.seeds().iter().zip(&snapshot.states);
-    flags.map(|(seed, state)| (seed.name.clone(), state.version)).collect()
+/// How far the updates of each flag are.
+fn updates(flags: &FlagStore) -> BTreeMap<String, Progress> {
+    let progress = |(index, seed): (usize, &FlagSeed)| {
+        Some((seed.name.clone(), flags.ledger().progress(index)?))
+    };
+    flags.seeds().iter().enumerate().filter_map(progress).collect()
 }
 
 /// The fleet of a sidecar without a store.
 pub(super) fn alone(me: &Identity, flags: &FlagStore) -> FleetView {
+    let updates = updates(flags);
     let sidecar = SidecarView {
         id: me.id.clone(),
         this: true,
@@ -361,7 +385,8 @@ pub(super) fn alone(me: &Identity, flags: &FlagStore) -> FleetView {
         started_ms: me.started_ms,
         silent_ms: 0,
         leases: LeaseGate::Local,
-        flags: versions(flags),
+        flags: updates.iter().map(|(flag, it)| (flag.clone(), it.applied.version)).collect(),
+        updates,
     };
     FleetView { sidecars: vec![sidecar], at_ms: clock::wall_ms() }
 }

@@ -136,8 +136,7 @@ impl Ledger {
     /// Updates of a process before this one may still write for so long: as if one of a flag that is on the move had been given
     /// up just now.
     pub(crate) fn succeed(&self, states: &[Arc<FlagState>], longest: Duration) {
-        for (page, state) in
-            self.flags.iter().zip(states).filter(|(_, state)| state.transit.is_some())
+        for (page, _) in self.flags.iter().zip(states).filter(|(_, state)| state.transit.is_some())
         {
             let before = Stretch::new(Turn::default(), Arc::clone(&page.weakness));
             before.open_until.store(whole_ms(longest), SeqCst);

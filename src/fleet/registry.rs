@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use redis::{FromRedisValue, Value};
 use serde::{Deserialize, Serialize};
 
+use super::ledger::Progress;
 use super::view::{FleetView, SidecarView};
 use crate::domain::recovery::Member;
 use crate::remote::Script;
@@ -61,11 +62,14 @@ return {now, epoch, redis.call('GET', KEYS[3]) or '0', redis.call('HGETALL', KEY
 ",
 };
 
-/// Leaves. Keys: register. Arguments: id.
+/// Leaves. Keys: register. Arguments: id, what the sidecar says of itself where an update that it gave up may still write.
 pub(super) static PART: Script = Script {
     operation: StoreOperation::Part,
     text: "#!lua
-return redis.call('HDEL', KEYS[1], ARGV[1])
+if ARGV[2] == '' then return redis.call('HDEL', KEYS[1], ARGV[1]) end
+local time = redis.call('TIME')
+local now = time[1] .. string.format('%03d', math.floor(time[2] / 1000))
+return redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2])
 ",
 };
 
@@ -81,6 +85,19 @@ pub(super) struct Said {
     pub(super) quarantine_ms: u64,
     pub(super) leases: String,
     pub(super) flags: BTreeMap<String, u64>,
+    /// How far its updates of each flag are.
+    #[serde(default)]
+    pub(super) updates: BTreeMap<String, Progress>,
+    /// It has left, and this long after it said so nothing of its updates can write any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) left_ms: Option<u64>,
+}
+
+impl Said {
+    /// Whether it has left, and nothing of it is to be waited for.
+    fn is_gone(&self, silent_ms: u64) -> bool {
+        self.left_ms.is_some_and(|left| silent_ms >= left)
+    }
 }
 
 /// The answer of a beat.
@@ -110,7 +127,9 @@ impl Register {
         // What no sidecar wrote must not hide those that did.
         let entries = pairs.into_iter().filter_map(|(id, text)| {
             let (id, text) = (String::from_utf8(id).ok()?, String::from_utf8(text).ok()?);
-            Some((id, entry(&text, now_ms)?))
+            let (heard_ms, said) = entry(&text, now_ms)?;
+            let gone = said.as_ref().is_some_and(|said| said.is_gone(now_ms - heard_ms));
+            (!gone).then_some((id, (heard_ms, said)))
         });
         let (epoch, revision) =
             (String::from_utf8_lossy(&epoch).into_owned(), String::from_utf8_lossy(&revision));
@@ -158,6 +177,7 @@ impl Register {
                 silent_ms: self.now_ms.saturating_sub(*heard_ms),
                 leases: leases.copied().unwrap_or(LeaseGate::Recovering),
                 flags: said.flags.clone(),
+                updates: said.updates.clone(),
             })
         });
         FleetView { sidecars: sidecars.collect(), at_ms }
@@ -181,6 +201,17 @@ mod tests {
     fn answer(epoch: &str, entries: &[(&str, &str)]) -> Value {
         let pairs = entries.iter().flat_map(|(id, text)| [bulk(id), bulk(text)]).collect();
         Value::Array(vec![bulk("1000"), bulk(epoch), bulk("7"), Value::Array(pairs)])
+    }
+
+    #[test]
+    fn one_that_has_left_is_waited_for_until_its_last_update_can_not_write_any_more() {
+        let left = |heard| format!("{heard} {}", SAID.replace("\"new\":1", "\"left_ms\":200"));
+        let (gone, leaving) = (left(800), left(801));
+
+        let register = Register::read(answer("e", &[("a", &gone), ("b", &leaving)])).unwrap();
+
+        let members: Vec<String> = register.members().into_iter().map(|it| it.id).collect();
+        assert_eq!(members, ["b"]);
     }
 
     const SAID: &str = r#"{"build":"1","started_ms":5,"epoch":"e","drained":true,"leases":"open","flags":{"f":3},"new":1}"#;

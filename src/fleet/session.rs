@@ -5,6 +5,7 @@
 //! is back it joins again, lets the calls from before end, and opens the gate as soon as
 //! [`recovery`](crate::domain::recovery) allows.
 
+mod lost;
 mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::gate::{Era, Gate, Keeper, Place, Standing};
+use super::ledger::Progress;
 use super::registry::{self, FORGOTTEN_AFTER_MS, Register};
 use super::view::FleetView;
 use super::{Contact, Keys};
@@ -26,6 +28,7 @@ use crate::remote::{Connected, Lane, Remote, Script};
 use crate::telemetry::Telemetry;
 use crate::telemetry::events::FleetCounted;
 use crate::telemetry::labels::LeaseGate;
+use lost::Lost;
 
 /// Between two beats while all is well.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
@@ -65,8 +68,10 @@ pub(crate) struct Session {
     pub(crate) gate: Gate,
     /// How long a call from before the store was lost may go on and still write.
     pub(crate) quarantine: Duration,
-    /// The versions of the flags that this sidecar has applied.
-    pub(crate) versions: Box<dyn Fn() -> BTreeMap<String, u64>>,
+    /// How far this sidecar's updates of each flag are, and by which turn they are decided.
+    pub(crate) updates: Box<dyn Fn() -> BTreeMap<String, Progress>>,
+    /// For how long, in milliseconds, something of what is under way may still write.
+    pub(crate) open_for: Box<dyn Fn() -> u64>,
     pub(crate) contact: watch::Sender<Contact>,
     pub(crate) fleet: Arc<ArcSwap<FleetView>>,
     pub(crate) telemetry: Telemetry,
@@ -126,6 +131,8 @@ struct Running {
     told: Option<Why>,
     /// Whether the others know that our calls from before are over.
     announced: bool,
+    /// Sidecars that were in a register which the store has forgotten, and have not come back.
+    lost: Lost,
 }
 
 impl Session {
@@ -144,6 +151,7 @@ impl Session {
             quarantine_ms,
             told: None,
             announced: false,
+            lost: Lost::default(),
         };
         loop {
             let connected = status.borrow_and_update().connected.clone();
@@ -292,18 +300,24 @@ impl Running {
     /// A sidecar that ends holds up nobody.
     async fn leave(&self) {
         let Session { me, remote, keys, .. } = &self.session;
-        let (key, id) = (keys.sidecars(), me.id.as_bytes());
+        let said = match (self.session.open_for)() {
+            0 => String::new(),
+            open_ms => self.say_last(open_ms),
+        };
+        let (key, arguments) = (keys.sidecars(), [me.id.as_bytes(), said.as_bytes()]);
         // Where it fails, its silence says so.
-        drop(remote.run_or_tell(Lane::Control, &registry::PART, &[&key], &[id], None).await);
+        drop(remote.run_or_tell(Lane::Control, &registry::PART, &[&key], &arguments, None).await);
     }
 
     /// Looks at what a beat has learned.
     fn heard(&mut self, register: Register) -> Instant {
-        self.tell_contact(register.revision);
         let wall = clock::wall_ms();
         let view = register.view(&self.session.me.id, wall);
         FleetCounted { sidecars: view.sidecars.len() }.emit(&self.session.telemetry);
+        let view = self.with_lost(view, &register.epoch);
         self.session.fleet.store(Arc::new(view));
+        // After the view: whoever hears of the contact looks at it.
+        self.tell_contact(register.revision);
         let known = match &self.stage {
             Stage::In { epoch, .. } | Stage::Back(Back { epoch, .. }) => epoch,
             Stage::Starting { .. } | Stage::Out => return clock::now(),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::ledger::Progress;
+use crate::domain::transition::Report;
 use crate::telemetry::labels::LeaseGate;
 
 /// The sidecars that are registered, as one of them saw them last.
@@ -30,4 +32,23 @@ pub struct SidecarView {
     pub leases: LeaseGate,
     /// The version of each flag that it has applied.
     pub flags: BTreeMap<String, u64>,
+    /// How far its updates of each flag are.
+    pub(crate) updates: BTreeMap<String, Progress>,
+}
+
+impl FleetView {
+    /// What the sidecars said of a flag; of this one `own` is later than what it said.
+    pub(crate) fn reports(&self, flag: &str, own: Option<Progress>) -> Vec<Report> {
+        let report = |sidecar: &SidecarView| {
+            let SidecarView { id, silent_ms, .. } = sidecar;
+            match own.filter(|_| sidecar.this) {
+                Some(own) => own.report(id, 0),
+                None => match sidecar.updates.get(flag) {
+                    Some(progress) => progress.report(id, *silent_ms),
+                    None => Report::nothing(id, *silent_ms),
+                },
+            }
+        };
+        self.sidecars.iter().map(report).collect()
+    }
 }

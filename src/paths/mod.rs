@@ -5,6 +5,9 @@
 //! - [`upstream`]: a fixed version of the app;
 //! - [`atomic`]: no app, but a declared edit of the document in the store.
 //!
+//! Which of them it is, is the [`Stage`] of the call's entity. On the way from one path to the other an entity's calls hold its
+//! lease, whichever app they go to.
+//!
 //! Beside them, [`mirror`] runs the path that does not serve, to see whether it would have given the same.
 //!
 //! All of them send through [`update`], or as it does: a call that was sent runs to its end.
@@ -25,8 +28,10 @@ pub(crate) use self::atomic::recalled;
 use self::update::Update;
 use crate::config::FixedConfig;
 use crate::domain::decision::Decision;
-use crate::domain::flag::{Path, Protection};
+use crate::domain::flag::Protection;
 use crate::domain::trace::TraceContext;
+use crate::domain::transition::Stage;
+use crate::fleet::ledger::Underway;
 use crate::lease::LeaseError;
 use crate::proxy::body::RequestBody;
 use crate::proxy::call::Told;
@@ -54,6 +59,8 @@ pub(crate) struct Plan<'s> {
     pub(crate) watched: Cell<Option<Box<Watched>>>,
     /// What it needs to keep its answer, where it is the first with its idempotency key; taken by whoever sends it.
     pub(crate) keyed: Cell<Option<Box<Keyed>>>,
+    /// Its place among the updates under way; taken by whoever sends it.
+    pub(crate) underway: Cell<Option<Underway>>,
     /// Its span, where it is traced.
     pub(crate) span: Option<Rc<ServerSpan>>,
 }
@@ -73,13 +80,17 @@ pub(crate) async fn serve(
     mut request: Box<Request<RequestBody>>,
     told: &mut Told,
 ) -> Result<Answered, ProxyError> {
-    let routed = match (plan.decision.path, &plan.route.flag.fixed, &plan.entity) {
-        (Path::Legacy, _, _) | (Path::Fixed, _, None) => Ok(legacy::route(worker, plan)),
-        (Path::Fixed, FixedConfig::Upstream { .. }, Some(_)) => Ok(upstream::route(worker, plan)),
-        (Path::Fixed, FixedConfig::Serialize, Some(entity)) => {
+    let routed = match (plan.decision.stage, &plan.route.flag.fixed, &plan.entity) {
+        (Stage::Legacy, _, _) | (_, _, None) => Ok(legacy::route(worker, plan)),
+        (Stage::GuardedFixed, FixedConfig::Upstream { .. }, Some(entity)) => {
+            upstream::guarded(worker, plan, entity, &mut request).await
+        }
+        (Stage::Guarded | Stage::GuardedFixed, _, Some(entity))
+        | (Stage::Fixed, FixedConfig::Serialize, Some(entity)) => {
             serialize::route(worker, plan, entity, &mut request).await
         }
-        (Path::Fixed, FixedConfig::Atomic { .. }, Some(entity)) => {
+        (Stage::Fixed, FixedConfig::Upstream { .. }, Some(_)) => Ok(upstream::route(worker, plan)),
+        (Stage::Fixed, FixedConfig::Atomic { .. }, Some(entity)) => {
             match atomic::serve(worker, plan, entity, &mut request, told).await {
                 Ok(Routed::Answered(answered)) => return Ok(answered),
                 Ok(Routed::To(pool, update)) => Ok((pool, update)),
@@ -96,15 +107,13 @@ pub(crate) async fn serve(
     result
 }
 
-/// The protection that an update on a path has by its strategy.
+/// The protection that an update has without a lease.
 fn protection(plan: &Plan<'_>) -> Protection {
-    match (plan.decision.path, &plan.route.flag.fixed) {
-        (Path::Legacy, _) => Protection::None,
-        // Its lease tells: see `Update::protection`.
-        (Path::Fixed, FixedConfig::Serialize) => Protection::None,
-        // With a lease, that tells: the call went to the app.
-        (Path::Fixed, FixedConfig::Upstream { .. } | FixedConfig::Atomic { .. }) => {
+    match (plan.decision.stage, &plan.route.flag.fixed) {
+        (Stage::Fixed, FixedConfig::Upstream { .. } | FixedConfig::Atomic { .. }) => {
             Protection::Protected
         }
+        // Of those that have a lease, that tells: see `Update::protection`.
+        _ => Protection::None,
     }
 }

@@ -18,6 +18,8 @@ use crate::clock::{self, Instant};
 use crate::domain::effects::history::Ending;
 use crate::domain::flag::{Path, Protection};
 use crate::domain::trace::TraceContext;
+use crate::domain::transition::Stage;
+use crate::fleet::ledger::Underway;
 use crate::idempotency::Served;
 use crate::lease::{Lease, LeaseError, Reach};
 use crate::proxy::body::RequestBody;
@@ -43,7 +45,12 @@ pub(super) struct Update {
     telemetry: Telemetry,
     flag: FlagIndex,
     path: Path,
+    stage: Stage,
     protection: Protection,
+    /// Until it is settled.
+    underway: Option<Underway>,
+    /// D: how long it may still write once it was given up.
+    settle_after: Duration,
     lease: Option<(Lease, Instant)>,
     /// Until it is sent, what the detector is to know of it.
     watched: Option<Box<Watched>>,
@@ -65,7 +72,10 @@ impl Update {
             crowd: entity.and_then(|entity| worker.enter_crowd(plan.route.flag, entity)),
             flag: plan.route.flag_index,
             path: plan.decision.path,
+            stage: plan.decision.stage,
             protection: protection(plan),
+            underway: plan.underway.take(),
+            settle_after: worker.shared.config.legacy.settle_after_timeout,
             lease: None,
             watched: plan.watched.take().map(|watched| {
                 let (path, trace) = (plan.decision.path, plan.trace);
@@ -144,6 +154,12 @@ impl Update {
             });
         }
         let (protection, exposure) = self.protection();
+        self.protection = protection;
+        if let Some(underway) = self.underway.take()
+            && outcome == Outcome::Unknown
+        {
+            underway.leave_open(self.settle_after);
+        }
         if let Some(span) = self.span.take() {
             span.settled(protection, outcome);
         }
@@ -167,12 +183,19 @@ impl Update {
 
     /// The protection that it really had, now that it has ended.
     fn protection(&self) -> (Protection, Option<Exposure>) {
-        match self.lease.as_ref().map(|(lease, _)| lease.reach()) {
-            None => (self.protection, None),
-            Some(Reach::Process) => (Protection::Local, None),
-            Some(Reach::Fleet) => (Protection::Protected, None),
-            Some(Reach::Exposed(reason)) => (Protection::Exposed, Some(reason)),
-        }
+        let promised = match (self.lease.as_ref().map(|(lease, _)| lease.reach()), self.stage) {
+            (None, _) => self.protection,
+            (Some(Reach::Exposed(reason)), _) => return (Protection::Exposed, Some(reason)),
+            // On its way from one path to the other: legacy calls from before may not have ended.
+            (Some(_), Stage::Guarded | Stage::GuardedFixed) => Protection::Guarded,
+            (Some(Reach::Process), _) => Protection::Local,
+            (Some(Reach::Fleet), _) => Protection::Protected,
+        };
+        let broken = match promised {
+            Protection::None | Protection::Exposed => None,
+            _ => self.underway.as_ref().and_then(|it| it.exposure(self.lease.is_none())),
+        };
+        broken.map_or((promised, None), |reason| (Protection::Exposed, Some(reason)))
     }
 
     fn settle_by(&mut self, result: &Result<Answered, ForwardError>) -> bool {

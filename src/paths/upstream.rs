@@ -2,8 +2,13 @@
 
 use std::rc::Rc;
 
-use super::Plan;
+use http::Request;
+
 use super::update::Update;
+use super::{Plan, serialize};
+use crate::domain::flag::Path;
+use crate::proxy::body::RequestBody;
+use crate::proxy::error::ProxyError;
 use crate::proxy::pool::Pool;
 use crate::proxy::worker::Worker;
 
@@ -12,4 +17,16 @@ pub(super) fn route<'w>(worker: &'w Worker, plan: &Plan<'_>) -> (&'w Rc<Pool>, U
     // A flag with this strategy always has its pool; legacy is what remains if that were ever broken.
     let pool = worker.fixed(plan.route.flag_place).unwrap_or(&worker.legacy);
     (pool, Update::unguarded(worker, plan))
+}
+
+/// Where an update goes while its entity is on its way to the fixed app or back: there, under the entity's lease.
+pub(super) async fn guarded<'w>(
+    worker: &'w Worker,
+    plan: &Plan<'_>,
+    entity: &str,
+    request: &mut Request<RequestBody>,
+) -> Result<(&'w Rc<Pool>, Update), ProxyError> {
+    let (legacy, update) = serialize::route(worker, plan, entity, request).await?;
+    let fixed = worker.fixed(plan.route.flag_place).filter(|_| update.path() == Path::Fixed);
+    Ok((fixed.unwrap_or(legacy), update))
 }

@@ -26,8 +26,8 @@ use super::traced;
 use super::tunnel;
 use super::verify;
 use super::watch::Watch;
-use super::worker::Worker;
-use crate::domain::decision::{Decision, Freshness, decide};
+use super::worker::{self, Worker};
+use crate::domain::decision::Freshness;
 use crate::domain::flag::Path;
 use crate::domain::trace::TraceContext;
 use crate::paths::mirror::{self, Mirrored};
@@ -205,17 +205,13 @@ fn plan<'w>(
     let watched = entity.as_deref().zip(values.as_ref()).and_then(|(entity, values)| {
         verify::watch(worker, &route, entity, values, request, &captures)
     });
-    let decided = worker.with_flag(route.flag_place, |state, freshness| match &entity {
-        Some(entity) => {
-            (decide(&route.flag.name, state, freshness, entity), freshness, state.version)
-        }
-        None => (Decision::NO_ENTITY, freshness, state.version),
-    });
-    let (decision, freshness, version) =
-        decided.unwrap_or((Decision::NO_ENTITY, Freshness::NeverLoaded, 0));
+    let worker::Decided { decision, freshness, version, underway } =
+        worker.decide(&route, entity.as_deref());
     Decided { flag: route.flag_index, decision }.emit(&worker.shared.telemetry);
-    let (trace, watched, keyed) = (TraceContext::NONE, Cell::new(watched), Cell::new(None));
-    let plan = Plan { route, decision, version, entity, trace, span: None, watched, keyed };
+    let (trace, keyed) = (TraceContext::NONE, Cell::new(None));
+    let (watched, underway) = (Cell::new(watched), Cell::new(underway));
+    let plan =
+        Plan { route, decision, version, entity, trace, span: None, watched, keyed, underway };
     Planned::Update(plan, freshness)
 }
 

@@ -19,11 +19,12 @@ use super::watch::{Limits, Watches};
 use crate::clock::{self, Instant};
 use crate::config::{Config, FixedConfig, FlagConfig, RouteConfig};
 use crate::documents::Documents;
-use crate::domain::decision::Freshness;
+use crate::domain::decision::{Decision, Freshness, decide};
 use crate::domain::flag::{FlagState, Path};
 use crate::domain::retry::RetryBudget;
 use crate::domain::route::{RouteSpec, Router};
 use crate::domain::source::Source;
+use crate::fleet::ledger::{Desk, Underway};
 use crate::idempotency::Records;
 use crate::lease::{LocalLeases, SidecarLeases};
 use crate::shadow::notebook::Notebook;
@@ -147,6 +148,17 @@ impl<'s> RouteOf<'s> {
     }
 }
 
+/// An update that is decided.
+pub(crate) struct Decided {
+    pub(crate) decision: Decision,
+    /// How well the flags are known by which it was decided.
+    pub(crate) freshness: Freshness,
+    /// The version of its flag.
+    pub(crate) version: u64,
+    /// Its place among the updates under way.
+    pub(crate) underway: Option<Underway>,
+}
+
 /// One thread's part of the data plane.
 pub(crate) struct Worker {
     /// Its place among the workers.
@@ -162,6 +174,8 @@ pub(crate) struct Worker {
     /// Which updates overlap.
     crowd: Crowd,
     flags: RefCell<SnapshotReader>,
+    /// Its updates under way.
+    underway: Desk,
     /// What is left for tries that are made again.
     pub(crate) retries: RefCell<RetryBudget>,
     started: Instant,
@@ -207,6 +221,7 @@ impl Worker {
             shadows: Shadows::of_all(&shared, &crowd),
             crowd,
             flags: RefCell::new(shared.store.reader()),
+            underway: Desk::new(Arc::clone(shared.store.ledger())),
             retries: RefCell::new(RetryBudget::new(Duration::ZERO)),
             started: clock::now(),
             memory: BodyMemory::new(proxy.max_body.max(HELD_BODIES / proxy.workers.max(1))),
@@ -254,6 +269,30 @@ impl Worker {
         let mut flags = self.flags.borrow_mut();
         let snapshot = flags.load();
         snapshot.states.get(flag).map(|state| read(state, snapshot.freshness))
+    }
+
+    /// Decides an update, and counts it as under way until what comes with the decision is dropped. Where its flag moves on at
+    /// that moment it is decided anew.
+    pub(crate) fn decide(&self, route: &RouteOf<'_>, entity: Option<&str>) -> Decided {
+        let undecided = Decided {
+            decision: Decision::NO_ENTITY,
+            freshness: Freshness::NeverLoaded,
+            version: 0,
+            underway: None,
+        };
+        loop {
+            let decided = self.with_flag(route.flag_place, |state, freshness| {
+                let decision = entity.map_or(Decision::NO_ENTITY, |entity| {
+                    decide(&route.flag.name, state, freshness, entity)
+                });
+                let version = state.version;
+                (state.turn(), Decided { decision, freshness, version, underway: None })
+            });
+            let Some((turn, decided)) = decided else { return undecided };
+            if let Some(underway) = self.underway.enter(route.flag_place, turn) {
+                return Decided { underway: Some(underway), ..decided };
+            }
+        }
     }
 
     /// Looks after what has no task of its own: slow clients, unused connections.

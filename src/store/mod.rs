@@ -49,7 +49,7 @@ use refusal::{DocumentRefusal, Refusals};
 pub use refusal::{Place, RefusedFlag};
 pub use report::{LoadReport, LoadSource};
 pub use sync::FleetFlags;
-pub(crate) use sync::{FlagSync, FleetRequests};
+pub(crate) use sync::{Crew, FlagSync, FleetRequests};
 
 /// A flag as it is configured: what no change through the store can alter, and the percentage to start from.
 #[derive(Clone, Debug, PartialEq)]

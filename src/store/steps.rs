@@ -48,6 +48,15 @@ impl FlagStore {
         self.snapshot().states.iter().any(|state| state.transit.is_some())
     }
 
+    /// Whether a flip waits for updates of this process.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        let snapshot = self.snapshot();
+        let moving =
+            snapshot.states.iter().enumerate().filter(|(_, state)| state.transit.is_some());
+        let mut progress = moving.filter_map(|(index, _)| self.shared.ledger.progress(index));
+        progress.any(|progress| progress.clear < progress.applied)
+    }
+
     fn take_step(&self, me: &str, index: usize, name: &str) -> Option<Applied> {
         let shared = &*self.shared;
         if shared.snapshot.load().states.get(index)?.transit.is_none() {

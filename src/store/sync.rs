@@ -9,6 +9,7 @@
 //! its last good state and stands among the refusals, while all others are live.
 
 mod changing;
+mod driving;
 mod handle;
 mod past;
 mod reading;
@@ -31,6 +32,7 @@ use crate::telemetry::events::{FlagsLoaded, FreshnessChanged};
 use super::refusal::Refused;
 use super::shelf::Shelf;
 use super::{FlagStore, Refusals};
+pub(crate) use driving::Crew;
 pub use handle::FleetFlags;
 pub(crate) use handle::FleetRequests;
 use handle::Request;
@@ -66,6 +68,7 @@ pub(crate) struct FlagSync {
     /// The names in the store that were told of as not configured here.
     unknown: Vec<String>,
     known: Known,
+    crew: Option<Crew>,
     /// When to read next; `None` waits for the store.
     due: Option<Instant>,
 }
@@ -129,6 +132,7 @@ impl FlagSync {
             flags,
             unknown: Vec::new(),
             known: Known { live: false, current: false, otherwise },
+            crew: None,
             due: None,
         }
     }
@@ -162,6 +166,7 @@ impl FlagSync {
                     }
                     let contact = *contact.borrow_and_update();
                     self.heard(contact);
+                    self.drive().await;
                 }
                 Some(request) = self.requests.recv() => self.answer(request).await,
                 Some(pushed) = pushed.recv() => self.pushed(pushed),

@@ -51,12 +51,14 @@ mod divergence;
 mod edits;
 mod idempotency;
 mod store;
+mod transition;
 
 pub use admin::{AdminFile, AdminRefusal};
 pub use divergence::{DetectorState, Inconclusive, ReadResult, ShadowSkip, SpanDrop};
 pub use edits::{EditQueued, EditRefusal, ReceiptFound, RetryReason};
 pub use idempotency::KeyResult;
 pub use store::{Breaker, LeaseGate, StoreOperation, StoreResult};
+pub use transition::{TransitionStep, WaitingFor};
 
 macro_rules! label_of_domain {
     ($($name:ident),+) => {
@@ -136,9 +138,9 @@ label_enum! {
 label_enum! {
     /// Why an update had a weaker guarantee than its flag promises.
     Exposure {
-        /// A step was forced while a sidecar had not agreed.
+        /// A kill left out F', while calls were at the fixed app.
         FlipForced => "flip_forced",
-        /// A sidecar that may have been serving did not answer.
+        /// A step was forced while a sidecar was silent, and it has not come back.
         SilentSidecar => "silent_sidecar",
         /// The lease had run out, or was gone at its release.
         LeaseLost => "lease_lost",
@@ -148,18 +150,6 @@ label_enum! {
         StoreUnreachable => "store_unreachable",
         /// Somebody wrote past the sidecars.
         ForeignWriter => "foreign_writer",
-    }
-}
-
-label_enum! {
-    /// How far a flip has come.
-    TransitionStep {
-        /// Nothing is under way.
-        Settled => "settled",
-        /// Calls take the lease while the barrier is awaited.
-        Guarding => "guarding",
-        /// Every sidecar is guarded; calls change their path.
-        Switching => "switching",
     }
 }
 
@@ -196,6 +186,8 @@ label_enum! {
         Resume => "resume",
         /// Entities were pinned or let go.
         Pin => "pin",
+        /// A transition was forced to go on without silent sidecars.
+        Force => "force",
     }
 }
 

@@ -10,7 +10,7 @@ use super::labels::{
     AdminFile, AdminRefusal, Breaker, ChangeKind, ClientError, CodeClass, DetectorState,
     EditQueued, EditRefusal, Exposure, FlagsError, Inconclusive, KeyResult, LabelValue, LeaseGate,
     LeaseRefusal, Outcome, ReadResult, ReceiptFound, RetryReason, Role, ShadowSkip, SpanDrop,
-    StoreOperation, StoreResult, TransitionStep, UpstreamError, words,
+    StoreOperation, StoreResult, TransitionStep, UpstreamError, WaitingFor, words,
 };
 
 /// One family of series.
@@ -295,6 +295,10 @@ catalogue! {
         [FLAG, closed::<TransitionStep>("step")],
         "1 for the step that a flag's transition is at.",
         "max by (flag) (interlock_flag_transition{step!=\"settled\"}) == 1";
+    TRANSITION_WAITING = "interlock_transition_waiting", Gauge, "sidecars",
+        [FLAG, closed::<WaitingFor>("why")],
+        "Sidecars that the next step of a flag's transition waits for, as this one sees it.",
+        "max by (flag, why) (interlock_transition_waiting) > 0";
     FLAG_LAST_CHANGE = "interlock_flag_last_change_timestamp_seconds", Gauge, "Unix seconds", [FLAG],
         "When a flag was changed last; 0 until it is known.",
         "interlock_flag_last_change_timestamp_seconds * 1000";

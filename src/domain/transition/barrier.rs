@@ -22,6 +22,14 @@ pub struct Report {
     pub oldest_ms: u64,
 }
 
+impl Report {
+    /// Of a sidecar that said nothing of the flag.
+    pub fn nothing(sidecar: &str, silent_ms: u64) -> Self {
+        let sidecar = sidecar.to_owned();
+        Self { sidecar, silent_ms, applied: None, clear: None, calls: 0, oldest_ms: 0 }
+    }
+}
+
 /// A sidecar that the barrier waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {

@@ -15,6 +15,20 @@ use crate::telemetry::labels::{LabelValue, LeaseGate};
 impl Running {
     /// What this sidecar says of itself.
     pub(super) fn say(&self, epoch: &str, drained: bool) -> String {
+        self.said(epoch, drained, None)
+    }
+
+    /// What it says of itself when it leaves, and something of it may still write for so long.
+    pub(super) fn say_last(&self, open_ms: u64) -> String {
+        let epoch = match &self.stage {
+            Stage::In { epoch, .. } => epoch.as_str(),
+            _ => "",
+        };
+        self.said(epoch, true, Some(open_ms))
+    }
+
+    fn said(&self, epoch: &str, drained: bool, left_ms: Option<u64>) -> String {
+        let updates = (self.session.updates)();
         let leases = match self.stage {
             Stage::In { .. } => LeaseGate::Open,
             Stage::Back(_) => LeaseGate::Recovering,
@@ -27,7 +41,9 @@ impl Running {
             drained,
             quarantine_ms: whole_ms(self.session.quarantine),
             leases: leases.word().to_owned(),
-            flags: (self.session.versions)(),
+            flags: updates.iter().map(|(flag, it)| (flag.clone(), it.applied.version)).collect(),
+            updates,
+            left_ms,
         };
         // Plain fields: it can't fail, and an empty text would only hide this sidecar.
         serde_json::to_string(&said).unwrap_or_default()

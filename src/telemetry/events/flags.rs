@@ -3,7 +3,8 @@
 use super::one_if;
 use crate::domain::decision::Freshness;
 use crate::domain::flag::FlagState;
-use crate::telemetry::labels::{ChangeKind, FlagsError, LabelValue, TransitionStep};
+use crate::domain::transition::{Turn, Waiting};
+use crate::telemetry::labels::{ChangeKind, FlagsError, LabelValue, TransitionStep, WaitingFor};
 use crate::telemetry::limiter::Fault;
 use crate::telemetry::logging::TARGET;
 use crate::telemetry::{FlagIndex, Telemetry};
@@ -47,10 +48,22 @@ pub struct FlagChanged<'a> {
 }
 
 impl FlagChanged<'_> {
-    /// Tells of it. A change that moved several things counts once for each, one that moved nothing not at all.
+    /// Tells of it. A change that moved several things counts once for each, one that moved nothing not at all; a step of a
+    /// transition is no change.
     pub fn emit(self, telemetry: &Telemetry) {
         let Self { flag, from, to } = self;
         show(telemetry, flag, to);
+        if to.version != from.version {
+            self.tell_change(telemetry);
+        }
+        let (step, was) = (TransitionStep::of(to), TransitionStep::of(from));
+        if step != was || to.transit.is_some() {
+            TransitionStepped { flag, step, turn: to.turn() }.emit(telemetry);
+        }
+    }
+
+    fn tell_change(self, telemetry: &Telemetry) {
+        let Self { flag, from, to } = self;
         for kind in kinds(from, to) {
             telemetry.series().flag_changes.at([flag.get(), kind.index()]).increment(1);
         }
@@ -77,6 +90,7 @@ fn kinds(from: &FlagState, to: &FlagState) -> impl Iterator<Item = ChangeKind> {
         (to.killed && !from.killed, ChangeKind::Kill),
         (!to.killed && from.killed, ChangeKind::Resume),
         (to.pins != from.pins, ChangeKind::Pin),
+        (to.transit.as_ref().is_some_and(|transit| transit.force), ChangeKind::Force),
     ]
     .into_iter()
     .filter_map(|(happened, kind)| happened.then_some(kind))
@@ -88,6 +102,7 @@ fn show(telemetry: &Telemetry, flag: FlagIndex, state: &FlagState) {
     series.flag_percent.at(place).set(state.percent.as_f64());
     series.flag_killed.at(place).set(one_if(state.killed));
     series.flag_version.at(place).set(state.version as f64);
+    show_step(telemetry, flag, TransitionStep::of(state));
     series.flag_last_change.at(place).set(state.changed_at_ms as f64 / MILLIS_PER_SECOND);
 }
 
@@ -98,22 +113,49 @@ pub struct TransitionStepped {
     pub flag: FlagIndex,
     /// The step that it is at now.
     pub step: TransitionStep,
+    /// The turn that the flag is at now.
+    pub turn: Turn,
 }
 
 impl TransitionStepped {
     /// Tells of it.
     pub fn emit(self, telemetry: &Telemetry) {
-        for step in TransitionStep::VALUES {
-            let gauge = telemetry.series().flag_transition.at([self.flag.get(), step.index()]);
-            gauge.set(one_if(*step == self.step));
-        }
+        show_step(telemetry, self.flag, self.step);
         tracing::info!(
             target: TARGET,
             event = "transition_stepped",
             flag = telemetry.flag_name(self.flag),
             step = self.step.word(),
+            turn = %self.turn,
             "a flip has come to a step"
         );
+    }
+}
+
+fn show_step(telemetry: &Telemetry, flag: FlagIndex, present: TransitionStep) {
+    for step in TransitionStep::VALUES {
+        let gauge = telemetry.series().flag_transition.at([flag.get(), step.index()]);
+        gauge.set(one_if(*step == present));
+    }
+}
+
+/// Whom a flag's transition waits for.
+#[derive(Clone, Copy, Debug)]
+pub struct TransitionWaits<'a> {
+    /// Which flag.
+    pub flag: FlagIndex,
+    /// Nobody where it is settled.
+    pub waiting: &'a [Waiting],
+}
+
+impl TransitionWaits<'_> {
+    /// Tells of it.
+    pub fn emit(self, telemetry: &Telemetry) {
+        for why in WaitingFor::VALUES {
+            let count = self.waiting.iter().filter(|it| WaitingFor::of(it.why) == *why).count();
+            let place = [self.flag.get(), why.index()];
+            telemetry.series().transition_waiting.at(place).set(count as f64);
+        }
     }
 }
 

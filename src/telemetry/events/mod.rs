@@ -26,7 +26,7 @@ pub use edits::{
 };
 pub use flags::{
     FlagChanged, FlagRead, FlagRefused, FlagsLoaded, FlagsRejected, FreshnessChanged,
-    SnapshotRefused, TransitionStepped,
+    SnapshotRefused, TransitionStepped, TransitionWaits,
 };
 pub use lifecycle::{ConfigWarning, DrainFinished, DrainStarted, SidecarStarted, WorkerPanicked};
 pub use requests::{ClientGone, ClientRefused, RequestAnswered, UpstreamAnswered, UpstreamFailed};

@@ -1,0 +1,115 @@
+//! Takes the steps of transitions, once nobody is waited for any more. Any sidecar may: the store takes the step that comes first,
+//! and the others find it taken.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::domain::flag::FlagState;
+use crate::domain::transition::{Report, Waiting, Why, barrier};
+use crate::fleet::FleetView;
+use crate::fleet::gate::{Gate, Standing};
+use crate::store::Planned;
+use crate::telemetry::FlagIndex;
+use crate::telemetry::events::TransitionWaits;
+
+use super::FlagSync;
+
+/// The most steps of a flag that are taken at one beat.
+const MAX_STEPS: usize = 8;
+
+/// The fleet, as far as flips have to know it.
+pub(crate) struct Crew {
+    /// This sidecar's id.
+    pub(crate) me: String,
+    /// Open once everybody who was there before the store was lost had the time to come back.
+    pub(crate) gate: Gate,
+    /// Who is there, and how far their updates are.
+    pub(crate) view: Arc<ArcSwap<FleetView>>,
+}
+
+impl FlagSync {
+    /// Makes it take the steps of transitions too.
+    pub(crate) fn with(mut self, crew: Crew) -> Self {
+        self.crew = Some(crew);
+        self
+    }
+
+    /// Takes each step that may be taken now.
+    pub(super) async fn drive(&mut self) {
+        for index in 0..self.flags.len() {
+            for _ in 0..MAX_STEPS {
+                if !self.take_step(index).await {
+                    break;
+                }
+            }
+        }
+    }
+
+    async fn take_step(&mut self, index: usize) -> bool {
+        let Some(name) = self.flags.get(index).map(|flag| flag.name.clone()) else { return false };
+        let Some(state) = self.store.snapshot().states.get(index).map(Arc::clone) else {
+            return false;
+        };
+        let Some(reports) = self.reports(index, &name) else { return false };
+        let waiting = match state.transit {
+            Some(_) => barrier(state.turn(), &reports),
+            None => Vec::new(),
+        };
+        if let Ok(flag) = u16::try_from(index) {
+            TransitionWaits { flag: FlagIndex(flag), waiting: &waiting }.emit(&self.telemetry);
+        }
+        match self.next(&name, &state, &waiting, &reports) {
+            // Whoever was faster has taken it, and a store that is gone will be asked again.
+            Some(planned) => self.send(index, &name, planned).await.is_ok(),
+            None => false,
+        }
+    }
+
+    /// What the sidecars said; `None` while it is not known who there is, or how the flag stands in the store.
+    fn reports(&self, index: usize, name: &str) -> Option<Vec<Report>> {
+        let crew = self.crew.as_ref().filter(|_| self.known.live && self.known.current)?;
+        let is_sure = self.flags.get(index).is_some_and(|flag| flag.refused.is_none());
+        if !is_sure || !matches!(*crew.gate.standing(), Standing::Open(_)) {
+            return None;
+        }
+        let view = crew.view.load();
+        let registered = view.sidecars.iter().any(|sidecar| sidecar.this && sidecar.id == crew.me);
+        registered.then(|| view.reports(name, self.store.ledger().progress(index)))
+    }
+
+    fn next(
+        &self,
+        name: &str,
+        state: &FlagState,
+        waiting: &[Waiting],
+        reports: &[Report],
+    ) -> Option<Planned> {
+        let is_back = |id: &String| {
+            let report = reports.iter().find(|report| report.sidecar == *id);
+            report.is_none_or(|report| report.clear.is_some_and(|clear| clear >= state.turn()))
+        };
+        let back: BTreeSet<String> =
+            state.forced.iter().filter(|id| is_back(id)).cloned().collect();
+        if !back.is_empty() {
+            return self.store.plan_return(name, &back);
+        }
+        let forces = state.transit.as_ref()?.force;
+        let is_silent = |waiting: &Waiting| matches!(waiting.why, Why::Silent { .. });
+        if waiting.iter().any(|it| !(forces && is_silent(it))) {
+            return None;
+        }
+        let silent: BTreeSet<String> = waiting.iter().map(|it| it.sidecar.clone()).collect();
+        if !silent.is_empty() {
+            tracing::warn!(
+                event = "flip_forced",
+                flag = name,
+                by = state.changed_by.as_str(),
+                without = ?silent,
+                "a step goes on without sidecars that are silent: updates may be lost to calls of theirs"
+            );
+        }
+        self.store.plan_step(name, silent)
+    }
+}
