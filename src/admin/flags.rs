@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::clock;
 use crate::domain::entity::MAX_ENTITY_BYTES;
 use crate::domain::flag::{Author, Change, ChangeError, FlagState};
+use crate::domain::transition::{Waiting, barrier};
 use crate::store::history::MAX_ENTRIES;
 use crate::store::{Applied, FlagSeed, FlagStore, FleetFlags, StoreChangeError};
 use crate::telemetry::events::SnapshotRefused;
@@ -27,27 +28,32 @@ use super::{AdminResponse, AdminState, Changes, json_response};
 /// For a change to be made. Past it nobody knows whether it will be.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// How long the answer to a change waits for a flip to settle.
+const SETTLES_WITHIN: Duration = Duration::from_millis(150);
+
+/// Between two looks at whether it has.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
 /// How many changes a history shows unless it is asked for more.
 const DEFAULT_HISTORY: usize = 100;
 
 /// Answers what reads.
 pub(super) fn read(
-    store: &FlagStore,
+    state: &AdminState,
     endpoint: &Endpoint,
     query: Option<&str>,
 ) -> Result<AdminResponse, Refusal> {
     match endpoint {
         Endpoint::Flags => {
             no_parameters(query)?;
-            Ok(list(store))
+            Ok(list(state))
         }
         Endpoint::Flag { name } => {
             no_parameters(query)?;
-            let (seed, state) = find(store, name)?;
-            Ok(flag_response(seed, &state))
+            flag_response(state, name)
         }
-        Endpoint::History { name } => history(store, name, query),
-        Endpoint::Explain { name } => explain(store, name, query),
+        Endpoint::History { name } => history(&state.store, name, query),
+        Endpoint::Explain { name } => explain(state, name, query),
         _ => Err(Refusal::Internal),
     }
 }
@@ -65,6 +71,7 @@ pub(super) async fn change(
         Endpoint::Flag { name } => (name, input::patch(body)?),
         Endpoint::Kill { name } => (name, input::switch(body, Change::Kill)?),
         Endpoint::Resume { name } => (name, input::switch(body, Change::Resume)?),
+        Endpoint::Force { name } => (name, input::switch(body, Change::Force)?),
         _ => return Err(Refusal::Internal),
     };
     no_parameters(parts.uri.query())?;
@@ -82,7 +89,20 @@ pub(super) async fn change(
         (expected, _) => expected?,
     };
     let applied = apply(state, audit, name, expected, request, caller).await?;
-    Ok(flag_response(seed, &applied.after))
+    see_it_settle(&state.store, name, &applied.after).await;
+    flag_response(state, name)
+}
+
+/// Gives a flip that nobody has to wait for the time that its messages take, so that the answer shows it settled.
+async fn see_it_settle(store: &FlagStore, name: &str, made: &FlagState) {
+    let give_up = clock::now() + SETTLES_WITHIN;
+    let is_under_way = || {
+        let state = store.flag(name).map(|(_, state)| state);
+        state.is_some_and(|it| it.version == made.version && it.transit.is_some())
+    };
+    while is_under_way() && clock::now() < give_up {
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// Makes a change and tells of it. It goes on when the caller goes away, or when this gives up waiting.
@@ -140,7 +160,9 @@ async fn here(
             SnapshotRefused { refused: state.store.is_snapshot_refused() }.emit(&state.telemetry);
             made
         };
-        on_change.tell(&name, change).map_err(|error| refusal(error, &name))
+        let applied = on_change.tell(&name, change).map_err(|error| refusal(error, &name))?;
+        on_change.tell_steps(|tell| state.store.take_steps(tell));
+        Ok(applied)
     });
     written.await.unwrap_or(Err(Refusal::Internal))
 }
@@ -153,7 +175,9 @@ fn refusal(error: StoreChangeError, name: &str) -> Refusal {
             let fault = Fault::Type("an entity's key of 1 to 1024 bytes");
             Refusal::field("pin.entity", None, fault)
         }
-        StoreChangeError::Refused(ChangeError::TooManyPins) => Refusal::NoRoom(error),
+        StoreChangeError::Refused(ChangeError::TooManyPins | ChangeError::TooManyMoving) => {
+            Refusal::NoRoom(error)
+        }
         StoreChangeError::Refused(error) => Refusal::field("reason", None, Fault::Change(error)),
         StoreChangeError::NotPersisted(error) => Refusal::NotPersisted(error),
         StoreChangeError::OutcomeUnknown => Refusal::OutcomeUnknown,
@@ -169,21 +193,34 @@ fn find<'s>(store: &'s FlagStore, name: &str) -> Result<(&'s FlagSeed, Arc<FlagS
     store.flag(name).ok_or_else(|| Refusal::UnknownFlag { name: name.to_owned() })
 }
 
-fn list(store: &FlagStore) -> AdminResponse {
-    let snapshot = store.snapshot();
-    let flags: Vec<FlagView<'_>> = store
+fn list(state: &AdminState) -> AdminResponse {
+    let snapshot = state.store.snapshot();
+    let flags: Vec<FlagView<'_>> = state
+        .store
         .seeds()
         .iter()
         .zip(&snapshot.states)
-        .map(|(seed, state)| FlagView::of(seed, state))
+        .map(|(seed, flag)| FlagView::of(seed, flag, waiting_for(state, seed, flag)))
         .collect();
     json_response(StatusCode::OK, &json!({"flags": flags}))
 }
 
-fn flag_response(seed: &FlagSeed, state: &FlagState) -> AdminResponse {
-    let mut response = json_response(StatusCode::OK, &FlagView::of(seed, state));
-    response.headers_mut().insert(header::ETAG, etag(state.version));
-    response
+fn flag_response(state: &AdminState, name: &str) -> Result<AdminResponse, Refusal> {
+    let (seed, flag) = find(&state.store, name)?;
+    let view = FlagView::of(seed, &flag, waiting_for(state, seed, &flag));
+    let mut response = json_response(StatusCode::OK, &view);
+    response.headers_mut().insert(header::ETAG, etag(flag.version));
+    Ok(response)
+}
+
+/// Whom a flag's transition waits for.
+fn waiting_for(state: &AdminState, seed: &FlagSeed, flag: &FlagState) -> Vec<Waiting> {
+    if flag.transit.is_none() {
+        return Vec::new();
+    }
+    let index = state.store.index_of(&seed.name);
+    let own = index.and_then(|index| state.store.ledger().progress(index));
+    barrier(flag.turn(), &state.fleet.load().reports(&seed.name, own))
 }
 
 fn history(store: &FlagStore, name: &str, query: Option<&str>) -> Result<AdminResponse, Refusal> {
@@ -203,8 +240,8 @@ fn history(store: &FlagStore, name: &str, query: Option<&str>) -> Result<AdminRe
     Ok(json_response(StatusCode::OK, &json!({"history": shown})))
 }
 
-fn explain(store: &FlagStore, name: &str, query: Option<&str>) -> Result<AdminResponse, Refusal> {
-    let (seed, state) = find(store, name)?;
+fn explain(state: &AdminState, name: &str, query: Option<&str>) -> Result<AdminResponse, Refusal> {
+    let (seed, flag) = find(&state.store, name)?;
     let mut asked = None;
     for (key, value) in input::query(query)? {
         if key != "entity" {
@@ -215,8 +252,10 @@ fn explain(store: &FlagStore, name: &str, query: Option<&str>) -> Result<AdminRe
     let remedy = "ask for an entity's key, as in ?entity=journey:7";
     let entity = asked.ok_or_else(|| Refusal::field("entity", None, Fault::Missing(remedy)))?;
     check_entity(seed, "entity", &entity)?;
-    let freshness = store.snapshot().freshness;
-    Ok(json_response(StatusCode::OK, &ExplainView::of(seed, &state, freshness, &entity)))
+    let freshness = state.store.snapshot().freshness;
+    let in_fleet = matches!(state.changes, Changes::Fleet(_));
+    let view = ExplainView::of(seed, &flag, (freshness, in_fleet), &entity);
+    Ok(json_response(StatusCode::OK, &view))
 }
 
 pub(super) fn no_parameters(query: Option<&str>) -> Result<(), Refusal> {

@@ -125,6 +125,12 @@ impl OnChange {
         (self.hook)(flag, &applied.before, &applied.after);
         Ok(applied)
     }
+
+    /// Tells of the steps that `take` makes, through what it is given.
+    pub(crate) fn tell_steps(&self, take: impl FnOnce(&ChangeHook) -> bool) -> bool {
+        let _in_order = self.in_order.lock().unwrap_or_else(PoisonError::into_inner);
+        take(&*self.hook)
+    }
 }
 
 /// Answers one call from the other end of a connection. Never fails: what can't be done is an answer too.
@@ -190,7 +196,7 @@ where
         _ => {}
     }
     if access == Access::Read {
-        return flags::read(&state.store, &endpoint, parts.uri.query());
+        return flags::read(state, &endpoint, parts.uri.query());
     }
     caller.check_may_change()?;
     guard::check_write(parts)?;

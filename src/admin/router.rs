@@ -15,6 +15,7 @@ pub(super) enum Endpoint {
     Flag { name: String },
     Kill { name: String },
     Resume { name: String },
+    Force { name: String },
     History { name: String },
     Explain { name: String },
     Fleet,
@@ -34,7 +35,7 @@ pub(super) enum Access {
 }
 
 /// The routes there are, for whoever asks for another.
-pub(super) const ROUTES: [&str; 12] = [
+pub(super) const ROUTES: [&str; 13] = [
     "/livez",
     "/readyz",
     "/metrics",
@@ -42,6 +43,7 @@ pub(super) const ROUTES: [&str; 12] = [
     "/api/v1/flags/{name}",
     "/api/v1/flags/{name}/kill",
     "/api/v1/flags/{name}/resume",
+    "/api/v1/flags/{name}/force",
     "/api/v1/flags/{name}/history",
     "/api/v1/flags/{name}/explain",
     "/api/v1/fleet",
@@ -67,6 +69,7 @@ pub(super) fn route(path: &str) -> Result<Endpoint, Refusal> {
         ["", "api", "v1", "flags", flag] => Endpoint::Flag { name: name(flag)? },
         ["", "api", "v1", "flags", flag, "kill"] => Endpoint::Kill { name: name(flag)? },
         ["", "api", "v1", "flags", flag, "resume"] => Endpoint::Resume { name: name(flag)? },
+        ["", "api", "v1", "flags", flag, "force"] => Endpoint::Force { name: name(flag)? },
         ["", "api", "v1", "flags", flag, "history"] => Endpoint::History { name: name(flag)? },
         ["", "api", "v1", "flags", flag, "explain"] => Endpoint::Explain { name: name(flag)? },
         _ => return Err(Refusal::UnknownRoute),
@@ -84,6 +87,7 @@ impl Endpoint {
             Self::Flag { .. } => "/api/v1/flags/{name}",
             Self::Kill { .. } => "/api/v1/flags/{name}/kill",
             Self::Resume { .. } => "/api/v1/flags/{name}/resume",
+            Self::Force { .. } => "/api/v1/flags/{name}/force",
             Self::History { .. } => "/api/v1/flags/{name}/history",
             Self::Explain { .. } => "/api/v1/flags/{name}/explain",
             Self::Fleet => "/api/v1/fleet",
@@ -97,8 +101,12 @@ impl Endpoint {
         let reads = method == Method::GET || method == Method::HEAD;
         match self {
             Self::Livez | Self::Readyz | Self::Metrics if reads => Ok(Access::Open),
-            Self::Kill { .. } | Self::Resume { .. } if method == Method::POST => Ok(Access::Change),
-            Self::Kill { .. } | Self::Resume { .. } => {
+            Self::Kill { .. } | Self::Resume { .. } | Self::Force { .. }
+                if method == Method::POST =>
+            {
+                Ok(Access::Change)
+            }
+            Self::Kill { .. } | Self::Resume { .. } | Self::Force { .. } => {
                 Err(Refusal::MethodNotAllowed { allow: "POST" })
             }
             Self::Flag { .. } if method == Method::PATCH => Ok(Access::Change),

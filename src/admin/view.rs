@@ -8,12 +8,13 @@ use serde_json::{Number, Value};
 
 use crate::domain::bucket::{BUCKETING, Bucket, hash};
 use crate::domain::decision::{Freshness, decide};
-use crate::domain::flag::{FlagState, Path};
+use crate::domain::flag::{FlagState, Path, Protection, Strategy};
 use crate::domain::percent::Percent;
+use crate::domain::transition::{Stage, Waiting};
 use crate::fleet::SidecarView;
 use crate::store::FlagSeed;
 use crate::store::history::{Changed, HistoryEntry};
-use crate::telemetry::labels::LabelValue;
+use crate::telemetry::labels::{LabelValue, TransitionStep};
 
 /// A flag.
 #[derive(Serialize)]
@@ -44,7 +45,15 @@ struct PinsView<'a> {
 struct TransitionView {
     step: &'static str,
     since: String,
-    waiting_for: [Value; 0],
+    waiting_for: Vec<WaitingView>,
+    /// Sidecars that a step went on without, as it was forced, and that have not come back.
+    forced: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct WaitingView {
+    sidecar: String,
+    why: String,
 }
 
 /// One change in a history.
@@ -69,15 +78,23 @@ pub(super) struct ExplainView<'a> {
     bucketing: &'static str,
     hash: u32,
     bucket: u16,
-    /// Buckets below it take the fixed path.
+    /// Buckets below it take the fixed path, once all is settled.
     threshold: u16,
+    /// Buckets below it are settled on the fixed path.
+    fixed_below: u16,
+    /// Buckets from it on are settled on the legacy path; those between are moving.
+    legacy_from: u16,
     percent: Number,
     killed: bool,
     pinned: Option<&'static str>,
+    state: &'static str,
     path: &'static str,
+    /// What an update of it would have now, if nothing goes wrong under way.
+    protection: &'static str,
     reason: &'static str,
     freshness: &'static str,
     version: u64,
+    step: u32,
 }
 
 /// A sidecar.
@@ -112,7 +129,12 @@ impl<'a> SidecarRow<'a> {
 }
 
 impl<'a> FlagView<'a> {
-    pub(super) fn of(seed: &'a FlagSeed, state: &'a FlagState) -> Self {
+    pub(super) fn of(seed: &'a FlagSeed, state: &'a FlagState, waiting: Vec<Waiting>) -> Self {
+        let since = state.transit.as_ref().map_or(state.changed_at_ms, |transit| transit.since_ms);
+        let waiting = waiting.into_iter().map(|Waiting { sidecar, why }| {
+            let why = why.to_string();
+            WaitingView { sidecar, why }
+        });
         let changed_at = rfc3339(state.changed_at_ms);
         Self {
             name: &seed.name,
@@ -125,11 +147,11 @@ impl<'a> FlagView<'a> {
             on_store_loss: seed.on_store_loss.as_str(),
             bucketing: BUCKETING,
             pins: PinsView { legacy: &state.pins.legacy, fixed: &state.pins.fixed },
-            // One process applies a change at once, so there is nobody to wait for.
             transition: TransitionView {
-                step: "settled",
-                since: changed_at.clone(),
-                waiting_for: [],
+                step: TransitionStep::of(state).word(),
+                since: rfc3339(since),
+                waiting_for: waiting.collect(),
+                forced: state.forced.iter().cloned().collect(),
             },
             changed_at,
             changed_by: &state.changed_by,
@@ -168,11 +190,13 @@ impl<'a> ExplainView<'a> {
     pub(super) fn of(
         seed: &'a FlagSeed,
         state: &FlagState,
-        freshness: Freshness,
+        (freshness, in_fleet): (Freshness, bool),
         entity: &'a str,
     ) -> Self {
         let hash = hash(&seed.name, entity);
         let decision = decide(&seed.name, state, freshness, entity);
+        let at_rest = (state.aim(), state.aim());
+        let (low, high) = state.transit.as_ref().map_or(at_rest, |it| (it.low, it.high));
         Self {
             flag: &seed.name,
             entity,
@@ -180,14 +204,30 @@ impl<'a> ExplainView<'a> {
             hash,
             bucket: Bucket::from_hash(hash).index(),
             threshold: state.percent.hundredths(),
+            fixed_below: low.hundredths(),
+            legacy_from: high.hundredths(),
             percent: number(state.percent),
             killed: state.killed,
             pinned: state.pins.path_of(entity).map(Path::as_str),
+            state: decision.stage.as_str(),
             path: decision.path.as_str(),
+            protection: protection(seed.strategy, state, decision.stage, in_fleet).as_str(),
             reason: decision.reason.as_str(),
             freshness: freshness.as_str(),
             version: state.version,
+            step: state.step,
         }
+    }
+}
+
+/// What an update has by its stage, if nothing goes wrong under way.
+fn protection(strategy: Strategy, state: &FlagState, stage: Stage, in_fleet: bool) -> Protection {
+    match stage {
+        Stage::Legacy => Protection::None,
+        _ if !state.forced.is_empty() => Protection::Exposed,
+        Stage::Guarded | Stage::GuardedFixed => Protection::Guarded,
+        Stage::Fixed if strategy == Strategy::Serialize && !in_fleet => Protection::Local,
+        Stage::Fixed => Protection::Protected,
     }
 }
 

@@ -1,7 +1,9 @@
 //! The admin plane's state and thread, and the files that it reads again.
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Builder;
@@ -21,6 +23,12 @@ use crate::net::{BoundListener, TcpListener};
 use crate::proxy::worker::Shared;
 use crate::shadow::Records;
 use crate::telemetry::Telemetry;
+
+/// Between two looks at whether a flip can go on, where there is no fleet.
+const STEPS_WITHIN: Duration = Duration::from_millis(10);
+
+/// And at whether there is one that waits.
+const SEEN_WITHIN: Duration = Duration::from_millis(200);
 
 /// The admin plane's files, and what of them is in force.
 #[derive(Default)]
@@ -108,14 +116,38 @@ pub(super) fn spawn(
                 stopped.await.ok();
             };
             let (health, telemetry) = (Arc::clone(&state.health), state.telemetry.clone());
+            let state = Arc::new(state);
             tokio::select! {
-                () = admin::serve(listener, Arc::new(state), stopped) => {}
+                () = admin::serve(listener, Arc::clone(&state), stopped) => {}
+                () = take_steps(&state) => {}
                 () = files::keep_up(files.watched, health, telemetry.clone()) => {}
                 () = upkeep(&telemetry) => {}
             }
         });
     })?;
     Ok((stop, running))
+}
+
+/// Without a fleet: takes the steps of flips that wait for updates of this process.
+async fn take_steps(state: &Arc<AdminState>) {
+    if !matches!(state.changes, Changes::Local(_)) {
+        return pending().await;
+    }
+    loop {
+        let moving = state.store.is_waited_for();
+        tokio::time::sleep(if moving { STEPS_WITHIN } else { SEEN_WITHIN }).await;
+        if !state.store.can_step() {
+            continue;
+        }
+        let state = Arc::clone(state);
+        // It writes to the disk.
+        let taken = tokio::task::spawn_blocking(move || {
+            if let Changes::Local(on_change) = &state.changes {
+                on_change.tell_steps(|tell| state.store.take_steps(tell));
+            }
+        });
+        taken.await.ok();
+    }
 }
 
 async fn upkeep(telemetry: &Telemetry) {

@@ -34,6 +34,12 @@ pub(super) fn open_store(config: &Config, telemetry: &Telemetry) -> Result<FlagS
         None => FlagStore::new(&seeds, snapshot)?,
         Some(_) => FlagStore::of_fleet(&seeds, snapshot)?,
     };
+    if config.store.redis.is_none() {
+        // A fleet waits for the one before by its register.
+        let legacy = &config.legacy;
+        let longest = legacy.connect_timeout + legacy.timeout + legacy.settle_after_timeout;
+        store.ledger().succeed(&store.snapshot().states, longest);
+    }
     tell(&store, &report, telemetry);
     Ok(store)
 }

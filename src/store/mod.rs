@@ -38,7 +38,6 @@ use crate::domain::decision::Freshness;
 use crate::domain::entity::MAX_ENTITY_BYTES;
 use crate::domain::flag::{Author, Change, FlagState, OnStoreLoss, Strategy};
 use crate::domain::percent::Percent;
-use crate::domain::transition::{Waiting, barrier};
 use crate::fleet::ledger::Ledger;
 
 use book::{Book, Record};
@@ -250,13 +249,6 @@ impl FlagStore {
     /// The updates under way.
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {
         &self.shared.ledger
-    }
-
-    /// Whom the next step of a flag's transition waits for in this process alone.
-    pub(crate) fn waits_for(&self, me: &str, index: usize, state: &FlagState) -> Vec<Waiting> {
-        let progress = self.shared.ledger.progress(index);
-        let own = progress.map(|progress| progress.report(me, 0));
-        barrier(state.turn(), own.as_slice())
     }
 
     /// What a change would make of the flag as it is here.

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use crate::domain::flag::FlagState;
 
 use super::{Applied, FlagStore, Planned};
+use crate::fleet::ledger::Progress;
 
 /// The most steps that one call takes: more than any transition has.
 const MAX_STEPS: usize = 16;
@@ -28,15 +29,11 @@ impl FlagStore {
     /// Takes each step for which this process's own updates are over, and tells `on_step` of it; says whether a flag is still
     /// on the move. Blocks for as long as the disk takes. A step that can't be written down is taken all the same: from the
     /// one before it a restart goes on.
-    pub(crate) fn take_steps(
-        &self,
-        me: &str,
-        on_step: impl Fn(&str, &FlagState, &FlagState),
-    ) -> bool {
+    pub(crate) fn take_steps(&self, on_step: impl Fn(&str, &FlagState, &FlagState)) -> bool {
         for _ in 0..MAX_STEPS {
             let mut taken = false;
             for (index, seed) in self.shared.seeds.iter().enumerate() {
-                if let Some(applied) = self.take_step(me, index, &seed.name) {
+                if let Some(applied) = self.take_step(index, &seed.name) {
                     on_step(&seed.name, &applied.before, &applied.after);
                     taken = true;
                 }
@@ -48,23 +45,35 @@ impl FlagStore {
         self.snapshot().states.iter().any(|state| state.transit.is_some())
     }
 
-    /// Whether a flip waits for updates of this process.
-    pub(crate) fn is_waited_for(&self) -> bool {
-        let snapshot = self.snapshot();
-        let moving =
-            snapshot.states.iter().enumerate().filter(|(_, state)| state.transit.is_some());
-        let mut progress = moving.filter_map(|(index, _)| self.shared.ledger.progress(index));
-        progress.any(|progress| progress.clear < progress.applied)
+    /// Whether a flag is on the move that waits for no update of this process.
+    pub(crate) fn can_step(&self) -> bool {
+        self.moving().any(|progress| progress.clear >= progress.applied)
     }
 
-    fn take_step(&self, me: &str, index: usize, name: &str) -> Option<Applied> {
+    /// Whether a flip waits for updates of this process.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.moving().any(|progress| progress.clear < progress.applied)
+    }
+
+    /// How far the updates of flags are that are on the move.
+    fn moving(&self) -> impl Iterator<Item = Progress> {
+        let snapshot = self.snapshot();
+        let count = snapshot.states.len();
+        let is_moving = move |index: &usize| {
+            snapshot.states.get(*index).is_some_and(|state| state.transit.is_some())
+        };
+        (0..count).filter(is_moving).filter_map(|index| self.shared.ledger.progress(index))
+    }
+
+    fn take_step(&self, index: usize, name: &str) -> Option<Applied> {
         let shared = &*self.shared;
         if shared.snapshot.load().states.get(index)?.transit.is_none() {
             return None;
         }
         let _changing = shared.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let planned = self.plan_step(name, BTreeSet::new())?;
-        if !self.waits_for(me, index, &planned.applied.before).is_empty() {
+        let progress = shared.ledger.progress(index)?;
+        if progress.clear < planned.applied.before.turn() {
             return None;
         }
         let book = shared.book.load_full();
