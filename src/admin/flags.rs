@@ -50,7 +50,8 @@ pub(super) fn read(
         }
         Endpoint::Flag { name } => {
             no_parameters(query)?;
-            flag_response(state, name)
+            let (seed, flag) = find(&state.store, name)?;
+            Ok(flag_response(state, seed, &flag))
         }
         Endpoint::History { name } => history(&state.store, name, query),
         Endpoint::Explain { name } => explain(state, name, query),
@@ -90,7 +91,10 @@ pub(super) async fn change(
     };
     let applied = apply(state, audit, name, expected, request, caller).await?;
     see_it_settle(&state.store, name, &applied.after).await;
-    flag_response(state, name)
+    let (seed, now) = find(&state.store, name)?;
+    // What others made of it since is theirs to be told.
+    let made = if now.version == applied.after.version { now } else { applied.after };
+    Ok(flag_response(state, seed, &made))
 }
 
 /// Gives a flip that nobody has to wait for the time that its messages take, so that the answer shows it settled.
@@ -205,12 +209,11 @@ fn list(state: &AdminState) -> AdminResponse {
     json_response(StatusCode::OK, &json!({"flags": flags}))
 }
 
-fn flag_response(state: &AdminState, name: &str) -> Result<AdminResponse, Refusal> {
-    let (seed, flag) = find(&state.store, name)?;
-    let view = FlagView::of(seed, &flag, waiting_for(state, seed, &flag));
+fn flag_response(state: &AdminState, seed: &FlagSeed, flag: &FlagState) -> AdminResponse {
+    let view = FlagView::of(seed, flag, waiting_for(state, seed, flag));
     let mut response = json_response(StatusCode::OK, &view);
     response.headers_mut().insert(header::ETAG, etag(flag.version));
-    Ok(response)
+    response
 }
 
 /// Whom a flag's transition waits for.

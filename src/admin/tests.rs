@@ -173,7 +173,10 @@ async fn a_change_is_answered_told_and_remembered() {
     assert_eq!((&flag["percent"], &flag["previous_percent"]), (&json!(12.5), &json!(5)));
     assert_eq!((&flag["changed_by"], &flag["reason"]), (&json!("anonymous"), &json!("try it")));
     assert_eq!(plane.percent(), "12.5%");
-    assert_eq!(*plane.heard.lock().unwrap(), [("journey-updates".to_owned(), 1, 2)]);
+    // The change, and then the step that settles it.
+    let heard = ["1 -> 2", "2 -> 2"].map(|it| ("journey-updates".to_owned(), it.to_owned()));
+    let told = |(name, from, to): &(String, u64, u64)| (name.clone(), format!("{from} -> {to}"));
+    assert_eq!(plane.heard.lock().unwrap().iter().map(told).collect::<Vec<_>>(), heard);
     let history = plane.get(&format!("{FLAG}/history")).await.json();
     let entry = &history["history"][0];
     assert_eq!((&entry["from"], &entry["to"]), (&json!(5), &json!(12.5)));

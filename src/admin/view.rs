@@ -47,6 +47,7 @@ struct TransitionView {
     since: String,
     waiting_for: Vec<WaitingView>,
     /// Sidecars that a step went on without, as it was forced, and that have not come back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     forced: Vec<String>,
 }
 

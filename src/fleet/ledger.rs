@@ -113,8 +113,9 @@ impl Ledger {
         let mut stretches = page.stretches();
         stretches.retain(|stretch| stretch.turn >= applied || !stretch.is_over());
         let open = || stretches.iter().filter(|stretch| stretch.turn < applied);
-        let waited =
-            |stretch: &Arc<Stretch>| stretch.age_ms().saturating_sub(stretch.passed.load(SeqCst));
+        let waited = |stretch: &Arc<Stretch>| {
+            (stretch.age_ms() + 1).saturating_sub(stretch.passed.load(SeqCst))
+        };
         Some(Progress {
             applied,
             clear: open().map(|stretch| stretch.turn).min().unwrap_or(applied),

@@ -207,12 +207,15 @@ impl Fleet {
         self.sidecars().map(|sidecar| sidecar.metrics().sum(name, labels).unwrap_or(0.0)).sum()
     }
 
-    /// Sets the percentage through one sidecar and waits until all have it.
+    /// Sets the percentage through one sidecar and waits until the flip is over, and all know it.
     #[track_caller]
     pub(crate) fn set_percent(&self, through: usize, percent: f64) {
         self.sidecar(through).set_percent(JOURNEYS, percent);
         until("all sidecars to have the percentage", || {
-            self.sidecars().all(|sidecar| sidecar.flag(JOURNEYS)["percent"] == percent)
+            self.sidecars().all(|sidecar| {
+                let flag = sidecar.flag(JOURNEYS);
+                flag["percent"] == percent && flag["transition"]["step"] == "settled"
+            })
         });
     }
 

@@ -135,6 +135,7 @@ async fn the_sidecars_are_listed_with_who_is_behind() {
         silent_ms: 250,
         leases: LeaseGate::Open,
         flags: [("journey-updates".to_owned(), version), ("seats".to_owned(), 1)].into(),
+        updates: std::collections::BTreeMap::new(),
     };
     let sidecars = vec![sidecar("a", true, 3), sidecar("b", false, 2)];
     plane.state.fleet.store(Arc::new(FleetView { sidecars, at_ms: 1_700_000_000_000 }));

@@ -13,6 +13,7 @@ use super::*;
 use crate::domain::decision::Decision;
 use crate::domain::flag::{Author, Change, FlagState, Path, Strategy};
 use crate::domain::percent::Percent;
+use crate::domain::transition::Turn;
 
 const FLAGS: [&str; 2] = ["journey-updates", "seats"];
 const ROUTES: [(&str, usize); 3] = [("segment-status", 0), ("journey-status", 0), ("seat", 1)];
@@ -109,8 +110,9 @@ fn a_change_shows_the_state_and_counts_what_it_did() {
     let pinned = changed(&resumed, &pin);
     let less = changed(&pinned, &Change::Percent("25".parse().unwrap()));
     let same = changed(&less, &Change::Percent("25".parse().unwrap()));
+    let forced = changed(&same, &Change::Force);
 
-    for pair in [start, half, killed, resumed, pinned, less, same].windows(2) {
+    for pair in [start, half, killed, resumed, pinned, less, same, forced].windows(2) {
         FlagChanged { flag: FlagIndex(0), from: &pair[0], to: &pair[1] }.emit(&telemetry);
     }
 
@@ -121,7 +123,7 @@ fn a_change_shows_the_state_and_counts_what_it_did() {
     let gauge = |name| value(&telemetry, name, &[("flag", FLAGS[0])]);
     assert_eq!(gauge("interlock_flag_percent"), 25.0);
     assert_eq!(gauge("interlock_flag_killed"), 0.0);
-    assert_eq!(gauge("interlock_flag_version"), 7.0);
+    assert_eq!(gauge("interlock_flag_version"), 8.0);
     assert_eq!(gauge("interlock_flag_last_change_timestamp_seconds"), 1.5);
 }
 
@@ -129,7 +131,8 @@ fn a_change_shows_the_state_and_counts_what_it_did() {
 fn states_show_the_present_one_alone() {
     let telemetry = telemetry();
 
-    TransitionStepped { flag: FlagIndex(1), step: TransitionStep::Guarding }.emit(&telemetry);
+    TransitionStepped { flag: FlagIndex(1), step: TransitionStep::Guarding, turn: Turn::default() }
+        .emit(&telemetry);
     FreshnessChanged { state: Freshness::Stale }.emit(&telemetry);
 
     let step = |flag, step| {
