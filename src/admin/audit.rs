@@ -8,7 +8,7 @@ use super::auth::Caller;
 use super::problem::Refusal;
 use super::router::Endpoint;
 use crate::telemetry::Telemetry;
-use crate::telemetry::events::{AdminCall, AdminChanged, AdminRefused};
+use crate::telemetry::events::{AdminCall, AdminChanged, AdminRefused, SidecarForgotten};
 
 /// What is known of a call so far.
 #[derive(Clone, Debug)]
@@ -38,6 +38,11 @@ impl Audit {
     /// It has changed a flag, which has this version since.
     pub(super) fn changed(&self, flag: &str, version: u64) {
         AdminChanged { call: self.call(), flag, version }.emit();
+    }
+
+    /// It has taken a sidecar off the register.
+    pub(super) fn forgot(&self, sidecar: &str, reason: &str) {
+        SidecarForgotten { call: self.call(), sidecar, reason }.emit();
     }
 
     /// It was refused.

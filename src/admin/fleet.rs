@@ -5,22 +5,54 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use serde_json::json;
 
+use crate::domain::transition::SILENT_AFTER_MS;
 use crate::fleet::FleetView;
 
+use super::audit::Audit;
 use super::flags::no_parameters;
+use super::input;
 use super::problem::Refusal;
 use super::view::{SidecarRow, rfc3339};
-use super::{AdminResponse, AdminState, json_response};
+use super::{AdminResponse, AdminState, Changes, json_response};
 
 /// Answers with all sidecars.
 pub(super) fn read(state: &AdminState, query: Option<&str>) -> Result<AdminResponse, Refusal> {
     no_parameters(query)?;
-    let fleet = state.fleet.load();
-    let latest = latest_versions(&fleet);
+    Ok(shown(&state.fleet.load()))
+}
+
+fn shown(fleet: &FleetView) -> AdminResponse {
+    let latest = latest_versions(fleet);
     let rows: Vec<SidecarRow<'_>> =
         fleet.sidecars.iter().map(|sidecar| SidecarRow::of(sidecar, &latest)).collect();
     let answer = json!({"sidecars": rows, "at": rfc3339(fleet.at_ms)});
-    Ok(json_response(StatusCode::OK, &answer))
+    json_response(StatusCode::OK, &answer)
+}
+
+/// Takes a silent sidecar off the register, as an operator knows that it is gone, and that nothing of it can write any more.
+/// Answers with all that are left.
+pub(super) async fn forget(
+    state: &AdminState,
+    audit: &Audit,
+    id: &str,
+    query: Option<&str>,
+    body: &[u8],
+) -> Result<AdminResponse, Refusal> {
+    no_parameters(query)?;
+    let reason = input::reason(body)?;
+    let unknown = || Refusal::UnknownSidecar { id: id.to_owned() };
+    let Changes::Fleet(flags) = &state.changes else { return Err(unknown()) };
+    let known = state.fleet.load_full();
+    let sidecar = known.sidecars.iter().find(|sidecar| sidecar.id == id).ok_or_else(unknown)?;
+    let silent_ms = sidecar.silent_ms;
+    if silent_ms <= SILENT_AFTER_MS {
+        return Err(Refusal::NotSilent { id: id.to_owned(), silent_ms });
+    }
+    flags.forget(id).await.map_err(Refusal::StoreUnavailable)?;
+    audit.forgot(id, &reason);
+    let mut left = (*known).clone();
+    left.sidecars.retain(|sidecar| sidecar.id != id);
+    Ok(shown(&left))
 }
 
 /// The latest version of each flag that any sidecar has applied.

@@ -71,6 +71,18 @@ pub(super) fn switch(body: &[u8], change: Change) -> Result<Request, Refusal> {
     Ok(Request { change, reason: reason_of(reason)? })
 }
 
+/// Reads the body of a call about a sidecar: the reason.
+pub(super) fn reason(body: &[u8]) -> Result<String, Refusal> {
+    let mut fields = fields(body)?;
+    let reason = fields.remove("reason");
+    refuse_others(fields, "reason")?;
+    let reason = reason_of(reason)?;
+    if reason.trim().is_empty() {
+        return Err(missing("reason", NO_REASON));
+    }
+    Ok(reason)
+}
+
 /// The parameters of a query, each at most once.
 pub(super) fn query(query: Option<&str>) -> Result<Vec<(String, String)>, Refusal> {
     let mut parameters: Vec<(String, String)> = Vec::new();

@@ -201,6 +201,9 @@ where
     caller.check_may_change()?;
     guard::check_write(parts)?;
     let body = input::read_body(body).await?;
+    if let Endpoint::Forget { id } = &endpoint {
+        return fleet::forget(state, audit, id, parts.uri.query(), &body).await;
+    }
     flags::change(state, audit, &endpoint, parts, &body, caller).await
 }
 

@@ -62,6 +62,13 @@ pub(super) enum Refusal {
     BadIfMatch,
     #[error("no flag is named \"{name}\": GET /api/v1/flags lists them")]
     UnknownFlag { name: String },
+    #[error("no sidecar of the fleet has the id \"{id}\": GET /api/v1/fleet lists them")]
+    UnknownSidecar { id: String },
+    #[error(
+        "\"{id}\" was heard of {silent_ms} ms ago: only one that has been silent for more than 3 s can be forgotten; stop it, \
+         and it leaves by itself"
+    )]
+    NotSilent { id: String, silent_ms: u64 },
     #[error(
         "no divergence has the id \"{id}\": GET /api/v1/divergences lists them, and old ones are let go of{}",
         if *in_memory_alone { "; this sidecar's memory alone was looked through" } else { "" }
@@ -138,6 +145,10 @@ impl Refusal {
         match self {
             Self::UnknownRoute => (StatusCode::NOT_FOUND, "unknown-route", "Nothing here"),
             Self::UnknownFlag { .. } => (StatusCode::NOT_FOUND, "unknown-flag", "No such flag"),
+            Self::UnknownSidecar { .. } => {
+                (StatusCode::NOT_FOUND, "unknown-sidecar", "No such sidecar")
+            }
+            Self::NotSilent { .. } => (StatusCode::CONFLICT, "not-silent", "The sidecar is there"),
             Self::UnknownDivergence { .. } => {
                 (StatusCode::NOT_FOUND, "unknown-divergence", "No such divergence")
             }

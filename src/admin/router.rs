@@ -19,6 +19,7 @@ pub(super) enum Endpoint {
     History { name: String },
     Explain { name: String },
     Fleet,
+    Forget { id: String },
     Divergences,
     Divergence { id: String },
 }
@@ -35,7 +36,7 @@ pub(super) enum Access {
 }
 
 /// The routes there are, for whoever asks for another.
-pub(super) const ROUTES: [&str; 13] = [
+pub(super) const ROUTES: [&str; 14] = [
     "/livez",
     "/readyz",
     "/metrics",
@@ -47,6 +48,7 @@ pub(super) const ROUTES: [&str; 13] = [
     "/api/v1/flags/{name}/history",
     "/api/v1/flags/{name}/explain",
     "/api/v1/fleet",
+    "/api/v1/fleet/{id}/forget",
     "/api/v1/divergences",
     "/api/v1/divergences/{id}",
 ];
@@ -63,6 +65,7 @@ pub(super) fn route(path: &str) -> Result<Endpoint, Refusal> {
         ["", "readyz"] => Endpoint::Readyz,
         ["", "metrics"] => Endpoint::Metrics,
         ["", "api", "v1", "fleet"] => Endpoint::Fleet,
+        ["", "api", "v1", "fleet", id, "forget"] => Endpoint::Forget { id: name(id)? },
         ["", "api", "v1", "divergences"] => Endpoint::Divergences,
         ["", "api", "v1", "divergences", id] => Endpoint::Divergence { id: name(id)? },
         ["", "api", "v1", "flags"] => Endpoint::Flags,
@@ -91,6 +94,7 @@ impl Endpoint {
             Self::History { .. } => "/api/v1/flags/{name}/history",
             Self::Explain { .. } => "/api/v1/flags/{name}/explain",
             Self::Fleet => "/api/v1/fleet",
+            Self::Forget { .. } => "/api/v1/fleet/{id}/forget",
             Self::Divergences => "/api/v1/divergences",
             Self::Divergence { .. } => "/api/v1/divergences/{id}",
         }
@@ -101,12 +105,12 @@ impl Endpoint {
         let reads = method == Method::GET || method == Method::HEAD;
         match self {
             Self::Livez | Self::Readyz | Self::Metrics if reads => Ok(Access::Open),
-            Self::Kill { .. } | Self::Resume { .. } | Self::Force { .. }
+            Self::Kill { .. } | Self::Resume { .. } | Self::Force { .. } | Self::Forget { .. }
                 if method == Method::POST =>
             {
                 Ok(Access::Change)
             }
-            Self::Kill { .. } | Self::Resume { .. } | Self::Force { .. } => {
+            Self::Kill { .. } | Self::Resume { .. } | Self::Force { .. } | Self::Forget { .. } => {
                 Err(Refusal::MethodNotAllowed { allow: "POST" })
             }
             Self::Flag { .. } if method == Method::PATCH => Ok(Access::Change),

@@ -50,6 +50,8 @@ struct Weakness {
 struct Stretch {
     turn: Turn,
     weakness: Arc<Weakness>,
+    /// Whether that turn was one without a silent sidecar: what it decides is exposed, even if that one comes back meanwhile.
+    forced: bool,
     began: Instant,
     calls: AtomicU64,
     /// Milliseconds since `began` until which an update that was given up may write.
@@ -155,8 +157,8 @@ impl Page {
 impl Stretch {
     fn new(turn: Turn, weakness: Arc<Weakness>) -> Self {
         let zero = || AtomicU64::new(0);
-        let began = clock::now();
-        Self { turn, weakness, began, calls: zero(), open_until: zero(), passed: zero() }
+        let (began, forced) = (clock::now(), weakness.forced.load(SeqCst));
+        Self { turn, weakness, forced, began, calls: zero(), open_until: zero(), passed: zero() }
     }
 
     fn age_ms(&self) -> u64 {
@@ -218,8 +220,8 @@ impl Underway {
 
     /// Why its guarantee may not hold, for all that is known here by now. `fixed` is whether it ran without a lease.
     pub(crate) fn exposure(&self, fixed: bool) -> Option<Exposure> {
-        let Stretch { weakness, passed, .. } = &**self.stretch;
-        if weakness.forced.load(SeqCst) {
+        let Stretch { weakness, forced, passed, .. } = &**self.stretch;
+        if *forced || weakness.forced.load(SeqCst) {
             Some(Exposure::SilentSidecar)
         } else if fixed && passed.load(SeqCst) > 0 && weakness.skipped.load(SeqCst) {
             Some(Exposure::FlipForced)

@@ -8,6 +8,7 @@ pub(crate) mod session;
 mod view;
 
 pub(crate) use keys::Keys;
+pub(crate) use registry::PART;
 pub use view::{FleetView, SidecarView};
 
 /// What the regular beat learns about the store, for whoever reads flags.

@@ -13,9 +13,13 @@ use crate::domain::recovery::Member;
 use crate::remote::Script;
 use crate::telemetry::labels::{LabelValue, LeaseGate, StoreOperation};
 
-/// A sidecar that was not heard of for so long, in milliseconds, is taken off the register by whoever joins, unless a
-/// quarantine is longer: one that crashes again and again must not fill it.
+/// Where the register has more than [`MAX_REGISTERED`] sidecars, one that was not heard of for so long, in milliseconds, is
+/// taken off it by whoever joins, unless a quarantine is longer: one that crashes again and again must not fill it. Before that
+/// nobody is: a sidecar that is cut off may still call the app, and flips wait for it.
 pub(super) const FORGOTTEN_AFTER_MS: u64 = 3_600_000;
+
+/// See [`FORGOTTEN_AFTER_MS`].
+pub(super) const MAX_REGISTERED: usize = 256;
 
 /// A sign of life, answered with all that is new.
 ///
@@ -36,7 +40,9 @@ return {now, redis.call('GET', KEYS[2]) or '', redis.call('GET', KEYS[3]) or '0'
 /// leases. Registering and reading are one step, so that nobody slips past whoever looks at the register.
 ///
 /// Keys: register, epoch, revision. Arguments: id, what the sidecar says of itself, the servers' identity, a name for a new
-/// epoch, after how long a silent sidecar is forgotten, the channel to call the roll on.
+/// epoch, after how long a silent sidecar is forgotten, the channel to call the roll on, with how many sidecars that begins, the
+/// epoch that the sidecar was in last, and who else was there. Where that was another epoch, the register has forgotten them: they
+/// are put back as sidecars of which nothing is known.
 /// Answer: as of [`BEAT`].
 pub(super) static JOIN: Script = Script {
     operation: StoreOperation::Join,
@@ -51,11 +57,15 @@ for i = 1, #register, 2 do
   local heard = tonumber(string.match(register[i + 1], '^%d+'))
   if not heard or math.abs(tonumber(now) - heard) > tonumber(ARGV[5]) then silent[#silent + 1] = register[i] end
 end
+if #register / 2 <= tonumber(ARGV[7]) then silent = {} end
 if identity ~= ARGV[3] then
   epoch = ARGV[4] .. ' ' .. ARGV[3] .. ' ' .. now
   redis.call('SET', KEYS[2], epoch)
 end
 for _, id in ipairs(silent) do redis.call('HDEL', KEYS[1], id) end
+if epoch ~= ARGV[8] then
+  for i = 9, #ARGV do redis.call('HSETNX', KEYS[1], ARGV[i], now .. ' {}') end
+end
 redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2])
 redis.pcall('PUBLISH', ARGV[6], ARGV[1])
 return {now, epoch, redis.call('GET', KEYS[3]) or '0', redis.call('HGETALL', KEYS[1])}
@@ -63,7 +73,7 @@ return {now, epoch, redis.call('GET', KEYS[3]) or '0', redis.call('HGETALL', KEY
 };
 
 /// Leaves. Keys: register. Arguments: id, what the sidecar says of itself where an update that it gave up may still write.
-pub(super) static PART: Script = Script {
+pub(crate) static PART: Script = Script {
     operation: StoreOperation::Part,
     text: "#!lua
 if ARGV[2] == '' then return redis.call('HDEL', KEYS[1], ARGV[1]) end
@@ -74,7 +84,7 @@ return redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2])
 };
 
 /// What a sidecar says of itself in each beat. Fields of a later version are passed over.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Said {
     pub(super) build: String,
     pub(super) started_ms: u64,
@@ -166,19 +176,20 @@ impl Register {
 
     /// As people see it; `at_ms` is this process's own wall clock.
     pub(super) fn view(&self, me: &str, at_ms: u64) -> FleetView {
-        let sidecars = self.entries.iter().filter_map(|(id, (heard_ms, said))| {
-            let said = said.as_ref()?;
+        let sidecars = self.entries.iter().map(|(id, (heard_ms, said))| {
+            // Of one that says nothing which can be read nothing is known but that it is there.
+            let said = said.clone().unwrap_or_default();
             let leases = LeaseGate::VALUES.iter().find(|gate| gate.word() == said.leases);
-            Some(SidecarView {
+            SidecarView {
                 id: id.clone(),
                 this: id == me,
-                build: said.build.clone(),
+                build: said.build,
                 started_ms: said.started_ms,
                 silent_ms: self.now_ms.saturating_sub(*heard_ms),
-                leases: leases.copied().unwrap_or(LeaseGate::Recovering),
-                flags: said.flags.clone(),
-                updates: said.updates.clone(),
-            })
+                leases: leases.copied().unwrap_or(LeaseGate::Lost),
+                flags: said.flags,
+                updates: said.updates,
+            }
         });
         FleetView { sidecars: sidecars.collect(), at_ms }
     }
@@ -239,7 +250,8 @@ mod tests {
         );
         assert!(!members[1].drained, "what can't be read promises nothing");
         let view = register.view("a", 1);
-        assert_eq!(view.sidecars.len(), 2);
+        let ids: Vec<&str> = view.sidecars.iter().map(|sidecar| sidecar.id.as_str()).collect();
+        assert_eq!(ids, ["a", "c", "d"]);
         assert_eq!((view.sidecars[0].silent_ms, view.sidecars[0].this), (100, true));
         assert_eq!(view.sidecars[0].flags["f"], 3);
     }

@@ -5,7 +5,6 @@
 //! is back it joins again, lets the calls from before end, and opens the gate as soon as
 //! [`recovery`](crate::domain::recovery) allows.
 
-mod lost;
 mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::gate::{Era, Gate, Keeper, Place, Standing};
 use super::ledger::Progress;
-use super::registry::{self, FORGOTTEN_AFTER_MS, Register};
+use super::registry::{self, FORGOTTEN_AFTER_MS, MAX_REGISTERED, Register};
 use super::view::FleetView;
 use super::{Contact, Keys};
 use crate::clock;
@@ -28,7 +27,6 @@ use crate::remote::{Connected, Lane, Remote, Script};
 use crate::telemetry::Telemetry;
 use crate::telemetry::events::FleetCounted;
 use crate::telemetry::labels::LeaseGate;
-use lost::Lost;
 
 /// Between two beats while all is well.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
@@ -131,8 +129,6 @@ struct Running {
     told: Option<Why>,
     /// Whether the others know that our calls from before are over.
     announced: bool,
-    /// Sidecars that were in a register which the store has forgotten, and have not come back.
-    lost: Lost,
 }
 
 impl Session {
@@ -151,7 +147,6 @@ impl Session {
             quarantine_ms,
             told: None,
             announced: false,
-            lost: Lost::default(),
         };
         loop {
             let connected = status.borrow_and_update().connected.clone();
@@ -244,7 +239,13 @@ impl Running {
         let new_epoch = format!("{:016x}", fastrand::u64(..));
         let roll_call = self.session.keys.roll_call();
         let forgotten = FORGOTTEN_AFTER_MS.max(self.quarantine_ms.saturating_mul(2)).to_string();
-        let arguments = [identity.as_str(), &new_epoch, &forgotten, &roll_call];
+        let most = MAX_REGISTERED.to_string();
+        let before = self.remembered.as_ref().map_or("", |known| known.epoch.as_str());
+        let known = self.session.fleet.load_full();
+        let others = known.sidecars.iter().filter(|it| !it.this && !before.is_empty());
+        let mut arguments =
+            vec![identity.as_str(), &new_epoch, &forgotten, &roll_call, &most, before];
+        arguments.extend(others.map(|sidecar| sidecar.id.as_str()));
         let said = self.say("", false);
         let generation = Some(connected.generation);
         let Some(register) = self.ask(&registry::JOIN, &said, &arguments, generation).await else {
@@ -314,7 +315,6 @@ impl Running {
         let wall = clock::wall_ms();
         let view = register.view(&self.session.me.id, wall);
         FleetCounted { sidecars: view.sidecars.len() }.emit(&self.session.telemetry);
-        let view = self.with_lost(view, &register.epoch);
         self.session.fleet.store(Arc::new(view));
         // After the view: whoever hears of the contact looks at it.
         self.tell_contact(register.revision);

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use http::header::EXPECT;
-use http::{HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Request};
 
 use super::Plan;
 use super::update::Update;
@@ -25,9 +25,19 @@ pub(super) async fn route<'w>(
     entity: &str,
     request: &mut Request<RequestBody>,
 ) -> Result<(&'w Rc<Pool>, Update), ProxyError> {
-    hold_body(worker, request).await?;
-    let lease = acquire(worker, plan, entity).await?;
+    let lease = lease_for(worker, plan, entity, request).await?;
     Ok(under(worker, Update::unguarded(worker, plan), lease, request))
+}
+
+/// Holds the body, and then waits for the entity's lease.
+pub(super) async fn lease_for(
+    worker: &Worker,
+    plan: &Plan<'_>,
+    entity: &str,
+    request: &mut Request<RequestBody>,
+) -> Result<Lease, ProxyError> {
+    hold_body(worker, request).await?;
+    Ok(acquire(worker, plan, entity).await?)
 }
 
 /// Holds the body; false for one that is larger than can be held, and streams.
@@ -54,12 +64,17 @@ pub(super) fn under<'w>(
 ) -> (&'w Rc<Pool>, Update) {
     let headers = request.headers_mut();
     if matches!(lease.reach(), Reach::Exposed(_)) {
-        // Its number would say nothing to other sidecars.
         headers.insert(INTERLOCK_PATH, HeaderValue::from_static(Path::Legacy.as_str()));
-    } else {
+    }
+    tell_number(&lease, headers);
+    (&worker.legacy, update.under(lease, Path::Legacy))
+}
+
+/// Tells the app the lease's number. Of one without the store it would say nothing to other sidecars.
+pub(super) fn tell_number(lease: &Lease, headers: &mut HeaderMap) {
+    if !matches!(lease.reach(), Reach::Exposed(_)) {
         headers.insert(INTERLOCK_FENCING_TOKEN, HeaderValue::from(lease.token().get()));
     }
-    (&worker.legacy, update.under(lease))
 }
 
 /// Waits for the entity's lease.

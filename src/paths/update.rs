@@ -101,13 +101,13 @@ impl Update {
         self.crowd.as_ref().map(CrowdGuard::window)
     }
 
-    /// The same update, sent under its entity's lease.
-    pub(super) fn under(mut self, lease: Lease) -> Self {
+    /// The same update, sent under its entity's lease; it takes the path `without` where there is no store to grant one.
+    pub(super) fn under(mut self, lease: Lease, without: Path) -> Self {
         self.waited += lease.waited();
         if matches!(lease.reach(), Reach::Exposed(_)) {
-            self.path = Path::Legacy;
+            self.path = without;
             if let Some(watched) = &mut self.watched {
-                watched.path = Path::Legacy;
+                watched.path = without;
             }
         }
         self.lease = Some((lease, clock::now()));

@@ -19,14 +19,17 @@ pub(super) fn route<'w>(worker: &'w Worker, plan: &Plan<'_>) -> (&'w Rc<Pool>, U
     (pool, Update::unguarded(worker, plan))
 }
 
-/// Where an update goes while its entity is on its way to the fixed app or back: there, under the entity's lease.
+/// Where an update goes while its entity is on its way to the fixed app or back: there, under the entity's lease. There also
+/// where the store can't grant one: a legacy call without a lease could undo updates of sidecars that are already past this
+/// stage.
 pub(super) async fn guarded<'w>(
     worker: &'w Worker,
     plan: &Plan<'_>,
     entity: &str,
     request: &mut Request<RequestBody>,
 ) -> Result<(&'w Rc<Pool>, Update), ProxyError> {
-    let (legacy, update) = serialize::route(worker, plan, entity, request).await?;
-    let fixed = worker.fixed(plan.route.flag_place).filter(|_| update.path() == Path::Fixed);
-    Ok((fixed.unwrap_or(legacy), update))
+    let lease = serialize::lease_for(worker, plan, entity, request).await?;
+    serialize::tell_number(&lease, request.headers_mut());
+    let (pool, update) = route(worker, plan);
+    Ok((pool, update.under(lease, Path::Fixed)))
 }

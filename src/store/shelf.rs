@@ -8,7 +8,7 @@ mod answer;
 mod scripts;
 
 use crate::domain::transition::Turn;
-use crate::fleet::Keys;
+use crate::fleet::{Keys, PART};
 use crate::remote::{CallError, Lane, Remote};
 
 use super::Place;
@@ -184,6 +184,14 @@ impl Shelf {
         let script = &scripts::RESTORE;
         let answer = self.remote.run(Lane::Control, script, &keys, &arguments, None).await?;
         answer::restored(answer, &self.place(flag)).ok_or(ShelfError::Nonsense)
+    }
+
+    /// Takes a sidecar off the fleet's register.
+    pub(super) async fn forget(&self, id: &str) -> Result<(), ShelfError> {
+        let key = self.keys.sidecars();
+        let arguments = [id.as_bytes(), b""];
+        self.remote.run(Lane::Control, &PART, &[&key], &arguments, None).await?;
+        Ok(())
     }
 
     /// Reads changes of a flag, the latest first: up to [`HISTORY_PAGE`] of those before the one with this id.

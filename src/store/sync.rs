@@ -31,7 +31,7 @@ use crate::telemetry::events::{FlagsLoaded, FreshnessChanged};
 
 use super::refusal::Refused;
 use super::shelf::Shelf;
-use super::{FlagStore, Refusals};
+use super::{FlagStore, Refusals, StoreChangeError};
 pub(crate) use driving::Crew;
 pub use handle::FleetFlags;
 pub(crate) use handle::FleetRequests;
@@ -200,6 +200,14 @@ impl FlagSync {
             Request::Change { name, expected_version, change, author, reply } => {
                 let outcome = self.change(&name, expected_version, &change, author).await;
                 // Whoever asked may have gone; the change is made all the same.
+                reply.send(outcome).ok();
+            }
+            Request::Forget { id, reply } => {
+                let outcome =
+                    self.shelf.forget(&id).await.map_err(|error| match error.is_not_executed() {
+                        true => StoreChangeError::StoreUnreachable(error.into()),
+                        false => StoreChangeError::OutcomeUnknown,
+                    });
                 reply.send(outcome).ok();
             }
             Request::Read { reply } => {

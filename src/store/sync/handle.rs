@@ -38,6 +38,11 @@ pub(super) enum Request {
     Read {
         reply: oneshot::Sender<()>,
     },
+    /// Take a sidecar off the register.
+    Forget {
+        id: String,
+        reply: oneshot::Sender<Result<(), StoreChangeError>>,
+    },
 }
 
 #[cfg(test)]
@@ -55,6 +60,7 @@ impl FleetRequests {
                     reply.send(()).unwrap();
                 }
                 Request::Change { reply, .. } => return reply.send(outcome).unwrap(),
+                Request::Forget { reply, .. } => reply.send(Ok(())).unwrap(),
             }
         }
     }
@@ -83,14 +89,27 @@ impl FleetFlags {
     ) -> Result<Applied, StoreChangeError> {
         let (reply, answer) = oneshot::channel();
         let name = name.to_owned();
-        let request = Request::Change { name, expected_version, change, author, reply };
+        self.ask(Request::Change { name, expected_version, change, author, reply })?;
+        answer.await.unwrap_or(Err(StoreChangeError::OutcomeUnknown))
+    }
+
+    /// Takes a sidecar off the fleet's register: flips don't wait for it any more, unless it comes back.
+    ///
+    /// # Errors
+    /// As of [`Self::change`].
+    pub async fn forget(&self, id: &str) -> Result<(), StoreChangeError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Forget { id: id.to_owned(), reply })?;
+        answer.await.unwrap_or(Err(StoreChangeError::OutcomeUnknown))
+    }
+
+    fn ask(&self, request: Request) -> Result<(), StoreChangeError> {
         self.requests.try_send(request).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 StoreChangeError::StoreBusy { waiting: MAX_WAITING }
             }
             mpsc::error::TrySendError::Closed(_) => StoreChangeError::Ending,
-        })?;
-        answer.await.unwrap_or(Err(StoreChangeError::OutcomeUnknown))
+        })
     }
 
     /// Reads the flags from the store now, if it can be asked. Without it a change that was just made elsewhere may not be

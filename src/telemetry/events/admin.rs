@@ -55,6 +55,37 @@ impl AdminChanged<'_> {
     }
 }
 
+/// A sidecar was taken off the register through the admin plane.
+#[derive(Clone, Copy, Debug)]
+pub struct SidecarForgotten<'a> {
+    /// The call.
+    pub call: AdminCall<'a>,
+    /// The sidecar's id.
+    pub sidecar: &'a str,
+    /// Why.
+    pub reason: &'a str,
+}
+
+impl SidecarForgotten<'_> {
+    /// Tells of it. Every one has its line.
+    pub fn emit(self) {
+        let Self { call, sidecar, reason } = self;
+        tracing::info!(
+            target: AUDIT_TARGET,
+            event = "audit",
+            result = "forgotten",
+            by = call.by,
+            role = call.role,
+            peer = %call.peer,
+            method = call.method,
+            path = call.path,
+            sidecar,
+            reason,
+            "a sidecar was taken off the register"
+        );
+    }
+}
+
 /// A call to the admin plane was refused, or failed.
 #[derive(Clone, Copy, Debug)]
 pub struct AdminRefused<'a> {

@@ -15,7 +15,7 @@ mod updates;
 
 pub use admin::{
     AdminCall, AdminChanged, AdminFileRefused, AdminFileTaken, AdminRefused, CertificateExpiry,
-    ConnectionRefused,
+    ConnectionRefused, SidecarForgotten,
 };
 pub use divergence::{
     Compared, ConclusionLate, DetectorChanged, DivergenceKept, ShadowSkipped, SpansDropped,
