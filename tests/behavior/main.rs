@@ -45,6 +45,7 @@ mod faults;
 mod flag_command;
 mod flags;
 mod fleet;
+mod flips;
 mod framing;
 mod framing_body;
 mod framing_start;

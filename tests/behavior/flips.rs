@@ -1,0 +1,326 @@
+//! Flips while calls are under way: what moves goes by guarded stages, each step waits for the calls from before, and whoever is
+//! waited for is named.
+
+use serde_json::{Value, json};
+
+use crate::serialize::send_update;
+use crate::support::{
+    Fleet, FleetPlan, Gate, JOURNEYS, Part, Redis, Sidecar, Upstream, serialized, status_of,
+    to_fixed_app, until,
+};
+
+/// Sets the percentage and gives what the answer says.
+fn set(sidecar: &Sidecar, percent: u8) -> Value {
+    let body = json!({"percent": percent, "reason": "a test"});
+    sidecar.admin_json("PATCH", &format!("/api/v1/flags/{JOURNEYS}"), &body).json()
+}
+
+/// What an operator does to the flag beside that.
+fn operate(sidecar: &Sidecar, verb: &str) -> Value {
+    let path = format!("/api/v1/flags/{JOURNEYS}/{verb}");
+    sidecar.admin_json("POST", &path, &json!({"reason": "a test"})).json()
+}
+
+fn step(sidecar: &Sidecar) -> String {
+    sidecar.flag(JOURNEYS)["transition"]["step"].as_str().unwrap().to_owned()
+}
+
+fn wait_until_settled(sidecar: &Sidecar) {
+    until("the flip to be over", || step(sidecar) == "settled");
+}
+
+/// Why each sidecar is waited for.
+fn reasons(sidecar: &Sidecar) -> Vec<String> {
+    let flag = sidecar.flag(JOURNEYS);
+    let waiting = flag["transition"]["waiting_for"].as_array().unwrap().clone();
+    waiting.iter().map(|it| it["why"].as_str().unwrap().to_owned()).collect()
+}
+
+fn explained(sidecar: &Sidecar, entity: &str) -> Value {
+    sidecar.admin_get(&format!("/api/v1/flags/{JOURNEYS}/explain?entity={entity}")).json()
+}
+
+fn updates(sidecar: &Sidecar, protection: &str) -> f64 {
+    let labels = [("protection", protection), ("outcome", "applied")];
+    sidecar.metrics().sum("interlock_updates_total", &labels).unwrap_or(0.0)
+}
+
+/// A sidecar of its own, in front of an app that answers once the gate is open.
+fn gated(percent: u8) -> (Sidecar, Upstream, Gate) {
+    let (app, gate) = Upstream::gated();
+    let sidecar = Sidecar::in_front_of(&app).with(&serialized(percent)).start();
+    (sidecar, app, gate)
+}
+
+#[test]
+fn a_flip_waits_for_the_calls_from_before_and_guards_what_moves_meanwhile() {
+    let (sidecar, app, gate) = gated(0);
+    let mut before = send_update(&sidecar, &status_of("A"));
+    app.wait_for(1);
+
+    let flag = set(&sidecar, 100);
+
+    assert_eq!(flag["transition"]["step"], "guarding", "{flag}");
+    assert!(reasons(&sidecar)[0].starts_with("a call running for "), "{:?}", reasons(&sidecar));
+    let labels = [("flag", JOURNEYS), ("step", "guarding")];
+    assert_eq!(sidecar.metrics().sum("interlock_flag_transition", &labels), Some(1.0));
+    let mut meanwhile = send_update(&sidecar, &status_of("B"));
+    app.wait_for(2);
+    assert_eq!(explained(&sidecar, "journey:B")["state"], "guarded");
+
+    gate.open();
+
+    assert_eq!(before.response().headers.get("interlock-path"), Some("legacy"));
+    assert_eq!(meanwhile.response().headers.get("interlock-path"), Some("legacy"));
+    wait_until_settled(&sidecar);
+    let after = sidecar.call(&crate::support::put(&status_of("B"), "{}"));
+    assert_eq!(after.headers.get("interlock-path"), Some("fixed"));
+    let had = ["none", "guarded", "local"].map(|protection| updates(&sidecar, protection));
+    assert_eq!(had, [1.0, 1.0, 1.0]);
+}
+
+#[test]
+fn what_goes_back_to_legacy_takes_the_lease_until_the_calls_from_before_have_ended() {
+    let (sidecar, app, gate) = gated(100);
+    let mut before = send_update(&sidecar, &status_of("A"));
+    app.wait_for(1);
+
+    set(&sidecar, 0);
+    let mut behind = send_update(&sidecar, &status_of("A"));
+
+    crate::serialize::wait_for_waiters(&sidecar, 1);
+    assert_eq!(app.requests().len(), 1, "it waits for the lease");
+    gate.open();
+    assert_eq!(before.response().headers.get("interlock-path"), Some("fixed"));
+    assert_eq!(behind.response().headers.get("interlock-path"), Some("legacy"));
+    wait_until_settled(&sidecar);
+    assert_eq!(explained(&sidecar, "journey:A")["state"], "legacy");
+}
+
+#[test]
+fn a_flip_in_the_middle_of_one_turns_round() {
+    let (sidecar, app, gate) = gated(0);
+    let mut before = send_update(&sidecar, &status_of("A"));
+    app.wait_for(1);
+    set(&sidecar, 100);
+
+    let back = set(&sidecar, 0);
+
+    assert_eq!((&back["percent"], &back["transition"]["step"]), (&json!(0), &json!("guarding")));
+    gate.open();
+    before.response();
+    wait_until_settled(&sidecar);
+    assert_eq!(explained(&sidecar, "journey:A")["state"], "legacy");
+}
+
+#[test]
+fn a_call_that_was_given_up_holds_a_flip_up_for_as_long_as_it_may_write() {
+    let (app, _shut) = Upstream::gated();
+    let legacy = "timeout = \"300ms\"\nsettle_after_timeout = \"700ms\"";
+    let sidecar = Sidecar::in_front_of(&app).legacy(legacy).with(&serialized(0)).start();
+    let began = std::time::Instant::now();
+    let given_up = send_update(&sidecar, &status_of("A")).response();
+    assert_eq!(given_up.status, 504);
+
+    set(&sidecar, 100);
+
+    assert!(
+        reasons(&sidecar)[0].ends_with("was given up and may still write"),
+        "{:?}",
+        reasons(&sidecar)
+    );
+    wait_until_settled(&sidecar);
+    assert!(began.elapsed().as_millis() >= 1_000, "{:?}", began.elapsed());
+}
+
+#[test]
+fn on_its_way_to_a_fixed_app_and_back_an_entity_is_never_at_both() {
+    let (fixed, fixed_gate) = Upstream::gated();
+    let (app, gate) = Upstream::gated();
+    let sidecar = Sidecar::in_front_of(&app).with(&to_fixed_app(0, &fixed)).start();
+    let mut first = send_update(&sidecar, &status_of("A"));
+    app.wait_for(1);
+    set(&sidecar, 100);
+    let mut guarded = send_update(&sidecar, &status_of("B"));
+    app.wait_for(2);
+
+    // Once the first has ended, what moves goes to the fixed app, under the lease that the second one holds.
+    gate.open();
+    first.response();
+    guarded.response();
+    wait_until_settled(&sidecar);
+    let mut at_fixed = send_update(&sidecar, &status_of("B"));
+    fixed.wait_for(1);
+    let down = set(&sidecar, 0);
+
+    assert_eq!(down["transition"]["step"], "switching", "{down}");
+    let mut behind = send_update(&sidecar, &status_of("B"));
+    fixed.wait_for(2);
+    assert_eq!(explained(&sidecar, "journey:B")["state"], "guarded_fixed");
+    fixed_gate.open();
+    at_fixed.response();
+    assert_eq!(behind.response().headers.get("interlock-path"), Some("fixed"));
+    wait_until_settled(&sidecar);
+    let after = sidecar.call(&crate::support::put(&status_of("B"), "{}"));
+    assert_eq!(after.headers.get("interlock-path"), Some("legacy"));
+    assert_eq!(app.requests().len(), 3);
+}
+
+#[test]
+fn a_kill_acts_at_once_and_counts_what_it_may_have_undone() {
+    let (fixed, fixed_gate) = Upstream::gated();
+    let app = Upstream::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let sidecar = Sidecar::in_front_of(&app).with(&to_fixed_app(100, &fixed)).start();
+    let mut at_fixed = send_update(&sidecar, &status_of("A"));
+    fixed.wait_for(1);
+
+    let killed = operate(&sidecar, "kill");
+
+    assert_eq!(killed["transition"]["step"], "guarding", "{killed}");
+    let next = sidecar.call(&crate::support::put(&status_of("A"), "{}"));
+    assert_eq!(next.headers.get("interlock-path"), Some("legacy"));
+    fixed_gate.open();
+    assert_eq!(at_fixed.response().status, 200);
+    wait_until_settled(&sidecar);
+    let exposed = [("flag", JOURNEYS), ("reason", "flip_forced")];
+    sidecar.wait_for_metric("interlock_exposed_updates_total", &exposed, 1.0);
+}
+
+/// Three sidecars over one store.
+fn fleet(percent: u8) -> (Redis, Fleet) {
+    let store = Redis::start();
+    let fleet = FleetPlan::over(percent, &store.url()).start();
+    (store, fleet)
+}
+
+/// The ids of those who are waited for.
+fn waited_for(sidecar: &Sidecar) -> Vec<String> {
+    let flag = sidecar.flag(JOURNEYS);
+    let waiting = flag["transition"]["waiting_for"].as_array().unwrap().clone();
+    waiting.iter().map(|it| it["sidecar"].as_str().unwrap().to_owned()).collect()
+}
+
+fn id_of(sidecar: &Sidecar) -> String {
+    let fleet = sidecar.admin_get("/api/v1/fleet").json();
+    let rows = fleet["sidecars"].as_array().unwrap().clone();
+    let own = rows.iter().find(|row| row["this"] == true).expect("itself");
+    own["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_frozen_sidecar_blocks_a_flip_by_name_and_thawed_it_does_no_harm() {
+    let (_store, fleet) = fleet(0);
+    let frozen = id_of(fleet.sidecar(2));
+    fleet.sidecar(2).signal("STOP");
+
+    set(fleet.sidecar(0), 100);
+
+    until("it to be found silent", || {
+        reasons(fleet.sidecar(0)).iter().any(|why| why.starts_with("silent for "))
+    });
+    assert_eq!(waited_for(fleet.sidecar(0)), [frozen]);
+    assert_eq!(step(fleet.sidecar(1)), "guarding");
+    let labels = [("flag", JOURNEYS), ("why", "silent")];
+    assert_eq!(fleet.sidecar(0).metrics().sum("interlock_transition_waiting", &labels), Some(1.0));
+    let meanwhile = fleet.update(0, &fleet.journeys[0], Part::Journey, "meanwhile");
+    assert_eq!((meanwhile.status(), meanwhile.path()), (Some(200), "legacy"));
+
+    fleet.sidecar(2).signal("CONT");
+
+    fleet.sidecars().for_each(wait_until_settled);
+    let after = fleet.update(2, &fleet.journeys[0], Part::Journey, "after");
+    assert_eq!((after.status(), after.path()), (Some(200), "fixed"));
+    assert_eq!(fleet.sum("interlock_exposed_updates_total", &[]), 0.0);
+}
+
+#[test]
+fn a_forced_flip_goes_on_and_every_update_since_is_exposed_until_the_silent_one_is_back() {
+    let (_store, fleet) = fleet(0);
+    let frozen = id_of(fleet.sidecar(2));
+    fleet.sidecar(2).signal("STOP");
+    set(fleet.sidecar(0), 100);
+    until("it to be found silent", || {
+        reasons(fleet.sidecar(0)).iter().any(|why| why.starts_with("silent for "))
+    });
+
+    operate(fleet.sidecar(0), "force");
+
+    for sidecar in &fleet.stands[..2] {
+        wait_until_settled(&sidecar.sidecar);
+        let flag = sidecar.sidecar.flag(JOURNEYS);
+        assert_eq!(flag["transition"]["forced"], json!([frozen]));
+    }
+    assert_eq!(fleet.update(0, &fleet.journeys[0], Part::Journey, "exposed").path(), "fixed");
+    let exposed = [("flag", JOURNEYS), ("reason", "silent_sidecar")];
+    fleet.sidecar(0).wait_for_metric("interlock_exposed_updates_total", &exposed, 1.0);
+    let history = fleet.sidecar(1).admin_get(&format!("/api/v1/flags/{JOURNEYS}/history")).json();
+    assert_eq!(history["history"][0]["change"], "forced");
+
+    fleet.sidecar(2).signal("CONT");
+
+    until("it to be back", || fleet.sidecar(0).flag(JOURNEYS)["transition"]["forced"].is_null());
+    let protected = updates(fleet.sidecar(0), "protected");
+    fleet.update(0, &fleet.journeys[0], Part::Journey, "protected");
+    assert_eq!(updates(fleet.sidecar(0), "protected"), protected + 1.0);
+}
+
+#[test]
+fn a_sidecar_that_crashed_holds_up_a_flip_until_an_operator_says_that_it_is_gone() {
+    let (_store, mut fleet) = fleet(0);
+    let gone = id_of(fleet.sidecar(2));
+    let path = format!("/api/v1/fleet/{gone}/forget");
+    let forget = |fleet: &Fleet| {
+        fleet.sidecar(0).admin_json("POST", &path, &json!({"reason": "its node is gone"}))
+    };
+    assert_eq!(forget(&fleet).status, 409, "it is there");
+    drop(fleet.stands.pop());
+    set(fleet.sidecar(0), 100);
+    until("it to be found silent", || {
+        reasons(fleet.sidecar(0)).iter().any(|why| why.starts_with("silent for "))
+    });
+
+    let answer = forget(&fleet);
+
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    fleet.sidecars().for_each(wait_until_settled);
+    assert_eq!(forget(&fleet).status, 404);
+    assert_eq!(fleet.update(0, &fleet.journeys[0], Part::Journey, "fixed").path(), "fixed");
+}
+
+#[test]
+fn a_flip_goes_on_when_the_store_is_back_whatever_it_has_forgotten() {
+    let (mut store, fleet) = fleet(0);
+    fleet.sidecar(2).signal("STOP");
+    set(fleet.sidecar(0), 100);
+    until("the flip to have begun", || step(fleet.sidecar(1)) == "guarding");
+
+    store.kill();
+    store.start_again();
+    fleet.sidecar(0).wait_for_metric("interlock_store_up", &[], 1.0);
+
+    // The register is new, and the frozen one is waited for all the same.
+    let silent = |why: &String| !why.is_empty();
+    until("the frozen one to be missed", || reasons(fleet.sidecar(0)).iter().any(silent));
+    fleet.sidecar(2).signal("CONT");
+    fleet.sidecars().for_each(wait_until_settled);
+    for sidecar in 0..3 {
+        let sent = fleet.update(sidecar, &fleet.journeys[0], Part::Journey, &format!("u{sidecar}"));
+        assert_eq!(sent.path(), "fixed");
+    }
+}
+
+#[test]
+fn a_pin_moves_its_entity_by_the_same_stages() {
+    let (_store, fleet) = fleet(0);
+    let entity = format!("journey:{}", fleet.journeys[0]);
+    let pin = json!({"pin": {"entity": entity, "path": "fixed"}, "reason": "a test"});
+
+    fleet.sidecar(0).admin_json("PATCH", &format!("/api/v1/flags/{JOURNEYS}"), &pin);
+
+    fleet.sidecars().for_each(wait_until_settled);
+    until("all to have it", || {
+        fleet.sidecars().all(|sidecar| explained(sidecar, &entity)["state"] == "fixed")
+    });
+    let other = format!("journey:{}", fleet.journeys[1]);
+    assert_eq!(explained(fleet.sidecar(1), &other)["state"], "legacy");
+}
