@@ -46,6 +46,7 @@ mod flag_command;
 mod flags;
 mod fleet;
 mod flips;
+mod flips_load;
 mod framing;
 mod framing_body;
 mod framing_start;
