@@ -5,6 +5,7 @@
 //! all of them share the documents, which the app reads and writes as a whole.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,6 +31,12 @@ const PACE: Duration = Duration::from_millis(12);
 /// How long a percentage stands before the next flip.
 const STANDS: Duration = Duration::from_millis(1_500);
 
+/// How long a fault lasts.
+const FAULT: Duration = Duration::from_millis(900);
+
+/// A sidecar that was not heard of for so long, in milliseconds, is silent.
+const SILENT_MS: u64 = 3_000;
+
 /// The longest that a flip may take: the callers and all the servers share two cores.
 const FLIP_LIMIT: Duration = Duration::from_secs(4);
 
@@ -41,10 +48,13 @@ const _: () = assert!(CALLERS <= SEGMENTS);
 /// What a caller knows of one journey: the value that it wrote last, and whether the fixed path acknowledged it.
 type Known = BTreeMap<String, (String, bool)>;
 
-/// The fleet, its store, which holds the documents too, and what stands behind it.
+/// The fleet, and what stands behind it.
 struct Site {
     sidecars: Vec<Sidecar>,
+    /// The documents.
     redis: Redis,
+    /// The fleet's store, where that is another one.
+    store: Option<Mutex<Redis>>,
     journeys: Vec<String>,
     _apps: Vec<JourneyService>,
     _fixed: Option<Sidecar>,
@@ -52,6 +62,10 @@ struct Site {
 
 impl Site {
     fn new(strategy: &str) -> Self {
+        Self::over(strategy, None, "")
+    }
+
+    fn over(strategy: &str, own_store: Option<Redis>, more: &str) -> Self {
         let redis = Redis::start();
         let journeys: Vec<String> = (1..=DOCUMENTS).map(|n| format!("L{n}")).collect();
         journeys.iter().for_each(|journey| store_journey(&redis, journey));
@@ -70,12 +84,21 @@ impl Site {
             None if strategy == "atomic" => JourneyFlag::edited(0, ""),
             None => JourneyFlag::serialized(0),
         };
+        let flag = JourneyFlag { more: more.to_owned(), ..flag };
+        let table = store(own_store.as_ref().unwrap_or(&redis), "interlock");
         let sidecar = |app: &JourneyService| {
             let builder = Sidecar::at(&app.url()).legacy(LEGACY);
-            builder.with(&store(&redis, "interlock")).with(&flag.toml()).start()
+            builder.with(&table).with(&flag.toml()).start()
         };
         let sidecars = apps.iter().map(sidecar).collect();
-        Self { sidecars, redis, journeys, _apps: apps, _fixed: fixed }
+        Self {
+            sidecars,
+            redis,
+            store: own_store.map(Mutex::new),
+            journeys,
+            _apps: apps,
+            _fixed: fixed,
+        }
     }
 
     /// Flips through one of the sidecars; how long it took until all were settled.
@@ -84,12 +107,7 @@ impl Site {
         let body = json!({"percent": percent, "reason": "a test"});
         let path = format!("/api/v1/flags/{JOURNEYS}");
         assert_eq!(self.sidecars[through].admin_json("PATCH", &path, &body).status, 200);
-        until("the flip to be over", || {
-            self.sidecars.iter().all(|sidecar| {
-                let flag = sidecar.flag(JOURNEYS);
-                flag["percent"] == percent && flag["transition"]["step"] == "settled"
-            })
-        });
+        until("the flip to be over", || are_settled_at(&self.sidecars, percent));
         began.elapsed()
     }
 
@@ -133,24 +151,94 @@ impl Site {
 
     /// Flips to these percentages, one after the other, under the callers.
     fn under_load(&self, percents: &[u8]) -> (Vec<Duration>, Vec<Sent>, Vec<String>) {
-        let stop = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let callers: Vec<_> = (0..CALLERS)
-                .map(|n| (n, &stop))
-                .map(|(n, stop)| scope.spawn(move || self.call(n, stop)))
-                .collect();
+        self.called_during(|| {
             let flips = percents.iter().enumerate().map(|(n, percent)| {
                 take_time(STANDS);
                 self.flip(n % SIDECARS, *percent)
             });
             let flips = flips.collect();
             take_time(STANDS);
+            flips
+        })
+    }
+
+    /// Callers call while something happens.
+    fn called_during<T>(&self, happens: impl FnOnce() -> T) -> (T, Vec<Sent>, Vec<String>) {
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let callers: Vec<_> = (0..CALLERS)
+                .map(|n| (n, &stop))
+                .map(|(n, stop)| scope.spawn(move || self.call(n, stop)))
+                .collect();
+            let happened = happens();
             stop.store(true, Ordering::SeqCst);
             let (sent, lost): (Vec<_>, Vec<_>) =
                 callers.into_iter().map(|caller| caller.join().unwrap()).unzip();
-            (flips, sent.concat(), lost.concat())
+            (happened, sent.concat(), lost.concat())
         })
     }
+}
+
+impl Site {
+    /// Asks for a flip, and goes on whatever becomes of it.
+    fn try_flip(&self, through: usize, percent: u8) {
+        let body = json!({"percent": percent, "reason": "a test"});
+        let path = format!("/api/v1/flags/{JOURNEYS}");
+        self.sidecars[through].admin_json("PATCH", &path, &body);
+    }
+
+    /// Says of every sidecar that is silent that it is gone.
+    fn forget_the_silent(&self) {
+        let fleet = self.sidecars[0].admin_get("/api/v1/fleet").json();
+        let silent = |row: &&Value| row["silent_ms"].as_u64() > Some(SILENT_MS);
+        for row in fleet["sidecars"].as_array().unwrap().iter().filter(silent) {
+            let path = format!("/api/v1/fleet/{}/forget", row["id"].as_str().unwrap());
+            self.sidecars[0].admin_json("POST", &path, &json!({"reason": "it was killed"}));
+        }
+    }
+
+    /// One fault after the other, and flips before, in and behind each of them.
+    fn suffer(&self, random: &mut fastrand::Rng) {
+        let store = || self.store.as_ref().expect("a store of its own").lock().unwrap();
+        let mut flips = |through: usize| {
+            for _ in 0..3 {
+                self.try_flip(through, random.u8(..=100));
+                take_time(FAULT / 3);
+            }
+        };
+        flips(0);
+        store().pause();
+        take_time(FAULT);
+        store().resume();
+        flips(1);
+        store().kill();
+        take_time(FAULT);
+        store().start_again();
+        flips(2);
+        self.sidecars[2].signal("STOP");
+        flips(0);
+        take_time(Duration::from_millis(SILENT_MS) + FAULT);
+        self.sidecars[2].signal("CONT");
+        flips(2);
+        self.sidecars[1].signal("STOP");
+        store().kill();
+        store().start_again();
+        flips(0);
+        self.sidecars[1].signal("CONT");
+        flips(1);
+        // The last: nobody starts it again.
+        self.sidecars[2].signal("KILL");
+        flips(0);
+        take_time(Duration::from_millis(SILENT_MS) + FAULT);
+        self.forget_the_silent();
+    }
+}
+
+fn are_settled_at(sidecars: &[Sidecar], percent: u8) -> bool {
+    sidecars.iter().all(|sidecar| {
+        let flag = sidecar.flag(JOURNEYS);
+        flag["percent"] == percent && flag["transition"]["step"] == "settled"
+    })
 }
 
 fn store(redis: &Redis, prefix: &str) -> String {
@@ -195,4 +283,21 @@ fn heavy_flips_to_and_from_edits() {
 #[test]
 fn heavy_flips_to_and_from_a_fixed_app() {
     assert_that_flips_lose_and_refuse_nothing("upstream");
+}
+
+/// The store stands still, and comes back empty; sidecars freeze, one while the store forgets, and one dies. What the fixed path
+/// acknowledged stays, where the flag says to refuse what can't be protected.
+#[test]
+fn heavy_flips_while_the_store_and_sidecars_fail() {
+    let policy = "on_store_loss = \"reject\"\n";
+    let site = Site::over("serialize", Some(Redis::start()), policy);
+    let mut random = fastrand::Rng::with_seed(7);
+
+    let ((), sent, lost) = site.called_during(|| site.suffer(&mut random));
+
+    let fixed = sent.iter().filter(|update| update.acknowledged() && update.path() == "fixed");
+    println!("{} of {} updates were acknowledged by the fixed path", fixed.count(), sent.len());
+    assert_eq!(lost, [""; 0]);
+    site.try_flip(0, 100);
+    until("the last flip to be over", || are_settled_at(&site.sidecars[..2], 100));
 }
