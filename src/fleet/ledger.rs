@@ -6,7 +6,6 @@
 //! decided by it any more. Each worker has counts of its own, so that on a request's way no two threads write to one place.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -175,7 +174,7 @@ impl Stretch {
 pub(crate) struct Desk {
     ledger: Arc<Ledger>,
     /// By flag: what it counted under last.
-    stretches: RefCell<Vec<Option<Rc<Arc<Stretch>>>>>,
+    stretches: RefCell<Vec<Option<Arc<Stretch>>>>,
 }
 
 impl Desk {
@@ -195,11 +194,11 @@ impl Desk {
             _ => {
                 let stretch = Arc::new(Stretch::new(turn, Arc::clone(&page.weakness)));
                 page.stretches().push(Arc::clone(&stretch));
-                kept.insert(Rc::new(stretch))
+                kept.insert(stretch)
             }
         };
         stretch.calls.fetch_add(1, SeqCst);
-        let call = Underway { stretch: Rc::clone(stretch) };
+        let call = Underway { stretch: Arc::clone(stretch) };
         (page.present.load(SeqCst) <= code(turn)).then_some(call)
     }
 }
@@ -207,7 +206,7 @@ impl Desk {
 /// An update under way, from the decision to its end.
 #[derive(Debug)]
 pub(crate) struct Underway {
-    stretch: Rc<Arc<Stretch>>,
+    stretch: Arc<Stretch>,
 }
 
 impl Underway {
@@ -220,7 +219,7 @@ impl Underway {
 
     /// Why its guarantee may not hold, for all that is known here by now. `fixed` is whether it ran without a lease.
     pub(crate) fn exposure(&self, fixed: bool) -> Option<Exposure> {
-        let Stretch { weakness, forced, passed, .. } = &**self.stretch;
+        let Stretch { weakness, forced, passed, .. } = &*self.stretch;
         if *forced || weakness.forced.load(SeqCst) {
             Some(Exposure::SilentSidecar)
         } else if fixed && passed.load(SeqCst) > 0 && weakness.skipped.load(SeqCst) {

@@ -67,9 +67,7 @@ impl FlagStore {
 
     fn take_step(&self, index: usize, name: &str) -> Option<Applied> {
         let shared = &*self.shared;
-        if shared.snapshot.load().states.get(index)?.transit.is_none() {
-            return None;
-        }
+        shared.snapshot.load().states.get(index)?.transit.as_ref()?;
         let _changing = shared.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let planned = self.plan_step(name, BTreeSet::new())?;
         let progress = shared.ledger.progress(index)?;

@@ -261,7 +261,7 @@ fn assert_that_flips_lose_and_refuse_nothing(strategy: &str) {
         site.sidecars.iter().filter_map(|it| it.metrics().sum(name, labels)).sum()
     };
     let guarded = metric("interlock_updates_total", &[("protection", "guarded")]);
-    println!(
+    eprintln!(
         "{strategy}: flips took {flips:?}; {rate:.0} updates/s, {} in all, {fixed} of them fixed, {guarded} guarded",
         sent.len()
     );
@@ -299,7 +299,7 @@ fn heavy_flips_while_the_store_and_sidecars_fail() {
     let ((), sent, lost) = site.called_during(|| site.suffer(&mut random));
 
     let fixed = sent.iter().filter(|update| update.acknowledged() && update.path() == "fixed");
-    println!("{} of {} updates were acknowledged by the fixed path", fixed.count(), sent.len());
+    eprintln!("{} of {} updates were acknowledged by the fixed path", fixed.count(), sent.len());
     assert_eq!(lost, [""; 0]);
     site.try_flip(0, 100);
     until("the last flip to be over", || are_settled_at(&site.sidecars[..2], 100));
