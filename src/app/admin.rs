@@ -18,11 +18,13 @@ use crate::admin::health::Health;
 use crate::admin::tls::Secure;
 use crate::admin::{self, AdminState, Changes, HostPolicy, MetricsPage, OnChange, Turns};
 use crate::config::AdminConfig;
+use crate::domain::transition::barrier;
 use crate::fleet::session::Identity;
 use crate::net::{BoundListener, TcpListener};
 use crate::proxy::worker::Shared;
 use crate::shadow::Records;
-use crate::telemetry::Telemetry;
+use crate::telemetry::events::TransitionWaits;
+use crate::telemetry::{FlagIndex, Telemetry};
 
 /// Between two looks at whether a flip can go on, where there is no fleet.
 const STEPS_WITHIN: Duration = Duration::from_millis(10);
@@ -136,6 +138,7 @@ async fn take_steps(state: &Arc<AdminState>) {
     loop {
         let moving = state.store.is_waited_for();
         tokio::time::sleep(if moving { STEPS_WITHIN } else { SEEN_WITHIN }).await;
+        tell_of_waits(state);
         if !state.store.can_step() {
             continue;
         }
@@ -147,6 +150,18 @@ async fn take_steps(state: &Arc<AdminState>) {
             }
         });
         taken.await.ok();
+    }
+}
+
+fn tell_of_waits(state: &AdminState) {
+    let (store, fleet) = (&state.store, state.fleet.load());
+    for (index, (seed, flag)) in (0..).zip(store.seeds().iter().zip(&store.snapshot().states)) {
+        let own = store.ledger().progress(usize::from(index));
+        let waiting = match flag.transit {
+            Some(_) => barrier(flag.turn(), &fleet.reports(&seed.name, own)),
+            None => Vec::new(),
+        };
+        TransitionWaits { flag: FlagIndex(index), waiting: &waiting }.emit(&state.telemetry);
     }
 }
 

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::serialize::send_update;
 use crate::support::{
-    Fleet, FleetPlan, Gate, JOURNEYS, Part, Redis, Sidecar, Upstream, serialized, status_of,
-    to_fixed_app, until,
+    Fleet, FleetPlan, Gate, JOURNEYS, Part, Redis, Sidecar, TempDir, Upstream, serialized,
+    status_of, to_fixed_app, until,
 };
 
 /// Sets the percentage and gives what the answer says.
@@ -64,6 +64,8 @@ fn a_flip_waits_for_the_calls_from_before_and_guards_what_moves_meanwhile() {
     assert!(reasons(&sidecar)[0].starts_with("a call running for "), "{:?}", reasons(&sidecar));
     let labels = [("flag", JOURNEYS), ("step", "guarding")];
     assert_eq!(sidecar.metrics().sum("interlock_flag_transition", &labels), Some(1.0));
+    let calls = [("flag", JOURNEYS), ("why", "calls")];
+    sidecar.wait_for_metric("interlock_transition_waiting", &calls, 1.0);
     let mut meanwhile = send_update(&sidecar, &status_of("B"));
     app.wait_for(2);
     assert_eq!(explained(&sidecar, "journey:B")["state"], "guarded");
@@ -73,6 +75,7 @@ fn a_flip_waits_for_the_calls_from_before_and_guards_what_moves_meanwhile() {
     assert_eq!(before.response().headers.get("interlock-path"), Some("legacy"));
     assert_eq!(meanwhile.response().headers.get("interlock-path"), Some("legacy"));
     wait_until_settled(&sidecar);
+    sidecar.wait_for_metric("interlock_transition_waiting", &calls, 0.0);
     let after = sidecar.call(&crate::support::put(&status_of("B"), "{}"));
     assert_eq!(after.headers.get("interlock-path"), Some("fixed"));
     let had = ["none", "guarded", "local"].map(|protection| updates(&sidecar, protection));
@@ -186,6 +189,32 @@ fn a_kill_acts_at_once_and_counts_what_it_may_have_undone() {
     sidecar.wait_for_metric("interlock_exposed_updates_total", &exposed, 1.0);
 }
 
+/// Without a fleet nobody else knows of the calls of the process that was there before.
+#[test]
+fn a_flip_that_a_crash_interrupts_goes_on_when_no_call_from_before_can_write_any_more() {
+    let directory = TempDir::new();
+    let (app, _shut) = Upstream::gated();
+    let snapshot = format!("[store]\nsnapshot = {:?}\n", directory.file("flags.json"));
+    let legacy =
+        "connect_timeout = \"200ms\"\ntimeout = \"600ms\"\nsettle_after_timeout = \"700ms\"";
+    let builder = Sidecar::in_front_of(&app).legacy(legacy).with(&snapshot);
+    let mut sidecar = builder.with(&serialized(0)).start();
+    let _before = send_update(&sidecar, &status_of("A"));
+    app.wait_for(1);
+    set(&sidecar, 100);
+    sidecar.signal("KILL");
+    sidecar.wait_for_exit();
+
+    sidecar.start_again();
+
+    let began = std::time::Instant::now();
+    assert_eq!(step(&sidecar), "guarding");
+    assert!(reasons(&sidecar)[0].ends_with("was given up and may still write"));
+    wait_until_settled(&sidecar);
+    assert!(began.elapsed().as_millis() >= 1_000, "{:?}", began.elapsed());
+    assert_eq!(explained(&sidecar, "journey:A")["state"], "fixed");
+}
+
 /// Three sidecars over one store.
 fn fleet(percent: u8) -> (Redis, Fleet) {
     let store = Redis::start();
@@ -207,6 +236,12 @@ fn id_of(sidecar: &Sidecar) -> String {
     own["id"].as_str().unwrap().to_owned()
 }
 
+fn wait_until_one_is_silent(fleet: &Fleet) {
+    until("it to be found silent", || {
+        reasons(fleet.sidecar(0)).iter().any(|why| why.starts_with("silent for "))
+    });
+}
+
 #[test]
 fn a_frozen_sidecar_blocks_a_flip_by_name_and_thawed_it_does_no_harm() {
     let (_store, fleet) = fleet(0);
@@ -215,9 +250,7 @@ fn a_frozen_sidecar_blocks_a_flip_by_name_and_thawed_it_does_no_harm() {
 
     set(fleet.sidecar(0), 100);
 
-    until("it to be found silent", || {
-        reasons(fleet.sidecar(0)).iter().any(|why| why.starts_with("silent for "))
-    });
+    wait_until_one_is_silent(&fleet);
     assert_eq!(waited_for(fleet.sidecar(0)), [frozen]);
     assert_eq!(step(fleet.sidecar(1)), "guarding");
     let labels = [("flag", JOURNEYS), ("why", "silent")];
@@ -239,9 +272,7 @@ fn a_forced_flip_goes_on_and_every_update_since_is_exposed_until_the_silent_one_
     let frozen = id_of(fleet.sidecar(2));
     fleet.sidecar(2).signal("STOP");
     set(fleet.sidecar(0), 100);
-    until("it to be found silent", || {
-        reasons(fleet.sidecar(0)).iter().any(|why| why.starts_with("silent for "))
-    });
+    wait_until_one_is_silent(&fleet);
 
     operate(fleet.sidecar(0), "force");
 
@@ -275,9 +306,7 @@ fn a_sidecar_that_crashed_holds_up_a_flip_until_an_operator_says_that_it_is_gone
     assert_eq!(forget(&fleet).status, 409, "it is there");
     drop(fleet.stands.pop());
     set(fleet.sidecar(0), 100);
-    until("it to be found silent", || {
-        reasons(fleet.sidecar(0)).iter().any(|why| why.starts_with("silent for "))
-    });
+    wait_until_one_is_silent(&fleet);
 
     let answer = forget(&fleet);
 

@@ -48,6 +48,9 @@ const LEGACY: &str = "timeout = \"3s\"\nsettle_after_timeout = \"2s\"";
 
 const _: () = assert!(CALLERS <= SEGMENTS);
 
+/// From a flip's beginning to its end.
+type Flip = (Instant, Instant);
+
 /// What a caller knows of one journey: the value that it wrote last, and whether the fixed path acknowledged it.
 type Known = BTreeMap<String, (String, bool)>;
 
@@ -104,14 +107,14 @@ impl Site {
         }
     }
 
-    /// Flips through one of the sidecars; how long it took until all were settled.
-    fn flip(&self, through: usize, percent: u8) -> Duration {
+    /// Flips through one of the sidecars; when it began, and when all were settled.
+    fn flip(&self, through: usize, percent: u8) -> Flip {
         let began = Instant::now();
         let body = json!({"percent": percent, "reason": "a test"});
         let path = format!("/api/v1/flags/{JOURNEYS}");
         assert_eq!(self.sidecars[through].admin_json("PATCH", &path, &body).status, 200);
         until("the flip to be over", || are_settled_at(&self.sidecars, percent));
-        began.elapsed()
+        (began, Instant::now())
     }
 
     fn value(&self, journey: &str, segment: usize) -> String {
@@ -153,7 +156,7 @@ impl Site {
     }
 
     /// Flips to these percentages, one after the other, under the callers.
-    fn under_load(&self, percents: &[u8]) -> (Vec<Duration>, Vec<Sent>, Vec<String>) {
+    fn under_load(&self, percents: &[u8]) -> (Vec<Flip>, Vec<Sent>, Vec<String>) {
         self.called_during(|| {
             let flips = percents.iter().enumerate().map(|(n, percent)| {
                 take_time(STANDS);
@@ -248,12 +251,24 @@ fn store(redis: &Redis, prefix: &str) -> String {
     format!("[store]\nurl = \"{}\"\nprefix = \"{prefix}\"\ntimeout = \"500ms\"\n", redis.url())
 }
 
+/// How long callers waited for their answers.
+fn latencies(sent: &[&Sent]) -> String {
+    let mut took: Vec<Duration> = sent.iter().map(|update| update.took()).collect();
+    took.sort_unstable();
+    let at = |share: usize| took.get(took.len() * share / 100).copied().unwrap_or_default();
+    format!("p50 {:?}, p99 {:?} of {}", at(50), at(99), took.len())
+}
+
 fn assert_that_flips_lose_and_refuse_nothing(strategy: &str) {
     let site = Site::new(strategy);
     let began = Instant::now();
 
-    let (flips, sent, lost) = site.under_load(&[100, 0, 50]);
+    let (spans, sent, lost) = site.under_load(&[100, 0, 50]);
 
+    let flips: Vec<Duration> = spans.iter().map(|(began, ended)| *ended - *began).collect();
+    let (during, beside): (Vec<&Sent>, Vec<&Sent>) = sent.iter().partition(|update| {
+        spans.iter().any(|(began, ended)| update.began < *ended && *began < update.ended)
+    });
     let rate = sent.len() as f64 / began.elapsed().as_secs_f64();
     let fixed = sent.iter().filter(|update| update.acknowledged() && update.path() == "fixed");
     let fixed = fixed.count();
@@ -264,6 +279,11 @@ fn assert_that_flips_lose_and_refuse_nothing(strategy: &str) {
     eprintln!(
         "{strategy}: flips took {flips:?}; {rate:.0} updates/s, {} in all, {fixed} of them fixed, {guarded} guarded",
         sent.len()
+    );
+    eprintln!(
+        "{strategy}: during flips {}, beside them {}",
+        latencies(&during),
+        latencies(&beside)
     );
     let refused: Vec<&Sent> = sent.iter().filter(|update| !update.acknowledged()).collect();
     assert!(refused.is_empty(), "{} of {}: {:?}", refused.len(), sent.len(), refused.first());
