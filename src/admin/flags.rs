@@ -223,7 +223,7 @@ fn waiting_for(state: &AdminState, seed: &FlagSeed, flag: &FlagState) -> Vec<Wai
     }
     let index = state.store.index_of(&seed.name);
     let own = index.and_then(|index| state.store.ledger().progress(index));
-    barrier(flag.turn(), &state.fleet.load().reports(&seed.name, own))
+    barrier((flag.turn(), flag.fingerprint()), &state.fleet.load().reports(&seed.name, own))
 }
 
 fn history(store: &FlagStore, name: &str, query: Option<&str>) -> Result<AdminResponse, Refusal> {

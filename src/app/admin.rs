@@ -158,7 +158,7 @@ fn tell_of_waits(state: &AdminState) {
     for (index, (seed, flag)) in (0..).zip(store.seeds().iter().zip(&store.snapshot().states)) {
         let own = store.ledger().progress(usize::from(index));
         let waiting = match flag.transit {
-            Some(_) => barrier(flag.turn(), &fleet.reports(&seed.name, own)),
+            Some(_) => barrier((flag.turn(), flag.fingerprint()), &fleet.reports(&seed.name, own)),
             None => Vec::new(),
         };
         TransitionWaits { flag: FlagIndex(index), waiting: &waiting }.emit(&state.telemetry);

@@ -253,6 +253,24 @@ impl FlagState {
         Turn { version: self.version, step: self.step }
     }
 
+    /// What tells it from any other state, also from one of the same turn: a store that forgot may count a version twice.
+    pub fn fingerprint(&self) -> u32 {
+        let mut text =
+            format!("{} {} {} {}", self.turn(), self.percent, self.previous_percent, self.killed);
+        for part in [&self.pins.legacy, &self.pins.fixed, &self.forced] {
+            text.push('\n');
+            part.iter().for_each(|entity| text.extend([entity, "\0"]));
+        }
+        if let Some(it) = &self.transit {
+            let Transit { low, high, stage, entities, force, skipped, since_ms: _ } = &**it;
+            text += &format!("\n{low} {high} {} {force} {skipped}\n", stage.as_str());
+            entities.iter().for_each(|(entity, stage)| {
+                text.extend([entity, "\0", stage.as_str(), "\0"]);
+            });
+        }
+        super::bucket::hash(&self.changed_by, &text)
+    }
+
     /// The percentage that counts.
     pub const fn aim(&self) -> Percent {
         if self.killed { Percent::ZERO } else { self.percent }

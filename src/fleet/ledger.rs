@@ -6,7 +6,7 @@
 //! decided by it any more. Each worker has counts of its own, so that on a request's way no two threads write to one place.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub(crate) struct Ledger {
 struct Page {
     /// The turn that decides, as [`code`] has it.
     present: AtomicU64,
+    /// The fingerprint of the state of that turn; changed with it while the stretches are locked.
+    state: AtomicU32,
     /// Those with updates that may not be over, and those of the present turn.
     stretches: Mutex<Vec<Arc<Stretch>>>,
     weakness: Arc<Weakness>,
@@ -64,6 +66,9 @@ struct Stretch {
 pub(crate) struct Progress {
     /// The turn that decides.
     pub(crate) applied: Turn,
+    /// The fingerprint of its state.
+    #[serde(default)]
+    pub(crate) state: u32,
     /// No update that was decided by an earlier turn may still write.
     pub(crate) clear: Turn,
     /// Updates that were decided by an earlier turn and have not ended.
@@ -75,20 +80,21 @@ pub(crate) struct Progress {
 impl Progress {
     /// As the barrier wants it, of a sidecar that was heard of so long ago.
     pub(crate) fn report(self, sidecar: &str, silent_ms: u64) -> Report {
-        let Self { applied, clear, calls, oldest_ms } = self;
+        let Self { applied, state, clear, calls, oldest_ms } = self;
         let (applied, clear) = (Some(applied), Some(clear));
-        Report { sidecar: sidecar.to_owned(), silent_ms, applied, clear, calls, oldest_ms }
+        Report { sidecar: sidecar.to_owned(), silent_ms, applied, state, clear, calls, oldest_ms }
     }
 }
 
 impl Ledger {
-    pub(crate) fn new(turns: impl Iterator<Item = Turn>) -> Self {
-        let page = |turn| Page {
-            present: AtomicU64::new(code(turn)),
+    pub(crate) fn new(states: &[Arc<FlagState>]) -> Self {
+        let page = |state: &Arc<FlagState>| Page {
+            present: AtomicU64::new(code(state.turn())),
+            state: AtomicU32::new(state.fingerprint()),
             stretches: Mutex::default(),
             weakness: Arc::default(),
         };
-        Self { flags: turns.map(page).collect() }
+        Self { flags: states.iter().map(page).collect() }
     }
 
     /// Says that a flag has moved on, once every thread can see to which state.
@@ -98,10 +104,12 @@ impl Ledger {
         page.weakness.forced.store(!state.forced.is_empty(), SeqCst);
         page.weakness.skipped.store(skipped, SeqCst);
         let turn = state.turn();
+        let stretches = page.stretches();
+        page.state.store(state.fingerprint(), SeqCst);
         if page.present.swap(code(turn), SeqCst) == code(turn) {
             return;
         }
-        for stretch in page.stretches().iter().filter(|stretch| stretch.turn < turn) {
+        for stretch in stretches.iter().filter(|stretch| stretch.turn < turn) {
             let passed = stretch.age_ms().saturating_add(1);
             stretch.passed.compare_exchange(0, passed, SeqCst, SeqCst).ok();
         }
@@ -110,8 +118,8 @@ impl Ledger {
     /// How far a flag's updates are; `None` for a place where there is no flag.
     pub(crate) fn progress(&self, flag: usize) -> Option<Progress> {
         let page = self.flags.get(flag)?;
-        let applied = turn(page.present.load(SeqCst));
         let mut stretches = page.stretches();
+        let (applied, state) = (turn(page.present.load(SeqCst)), page.state.load(SeqCst));
         stretches.retain(|stretch| stretch.turn >= applied || !stretch.is_over());
         let open = || stretches.iter().filter(|stretch| stretch.turn < applied);
         let waited = |stretch: &Arc<Stretch>| {
@@ -119,6 +127,7 @@ impl Ledger {
         };
         Some(Progress {
             applied,
+            state,
             clear: open().map(|stretch| stretch.turn).min().unwrap_or(applied),
             calls: open().map(|stretch| stretch.calls.load(SeqCst)).sum(),
             oldest_ms: open().map(waited).max().unwrap_or(0),
@@ -268,7 +277,7 @@ mod tests {
     }
 
     fn ledger() -> Arc<Ledger> {
-        Arc::new(Ledger::new([at(1, 0)].into_iter()))
+        Arc::new(Ledger::new(&[Arc::new(state(at(1, 0)))]))
     }
 
     #[tokio::test(start_paused = true)]
@@ -281,10 +290,18 @@ mod tests {
         ledger.publish(0, &state(at(2, 0)));
         tokio::time::advance(Duration::from_millis(2_100)).await;
 
-        let waiting = Progress { applied: at(2, 0), clear: at(1, 0), calls: 1, oldest_ms: 2_100 };
+        let print = state(at(2, 0)).fingerprint();
+        let waiting = Progress {
+            applied: at(2, 0),
+            state: print,
+            clear: at(1, 0),
+            calls: 1,
+            oldest_ms: 2_100,
+        };
         assert_eq!(ledger.progress(0), Some(waiting));
         drop(call);
-        let clear = Progress { applied: at(2, 0), clear: at(2, 0), calls: 0, oldest_ms: 0 };
+        let clear =
+            Progress { applied: at(2, 0), state: print, clear: at(2, 0), calls: 0, oldest_ms: 0 };
         assert_eq!(ledger.progress(0), Some(clear));
     }
 

@@ -151,7 +151,7 @@ impl FlagStore {
         let (remembered, mut report) = report::load(file.as_ref());
         let book = remembered.with_seeds(flags, clock::wall_ms(), &mut report);
         let snapshot = snapshot_of(flags, &book, freshness(&report));
-        let ledger = Arc::new(Ledger::new(snapshot.states.iter().map(|state| state.turn())));
+        let ledger = Arc::new(Ledger::new(&snapshot.states));
         let shared = Shared {
             ledger,
             seeds: flags.into(),

@@ -84,3 +84,25 @@ fn pins_are_bounded() {
     assert_eq!(pins.set("one more", Some(Path::Legacy)), Err(ChangeError::TooManyPins));
     assert_eq!(pins.set("journey:1", Some(Path::Legacy)), Ok(()), "moving one needs no room");
 }
+
+#[test]
+fn two_states_of_one_turn_are_told_apart() {
+    let set = |by: &str, to: &str| {
+        let author = Author { by: by.into(), ..author("step") };
+        let change = Change::Percent(percent(to));
+        FlagState::initial(Percent::ZERO, 1)
+            .changed("flag", Strategy::Serialize, &change, author)
+            .unwrap()
+    };
+    let state = set("ann", "25");
+    let mut pinned = state.clone();
+    pinned.pins.fixed.insert("journey:7".into());
+
+    assert_eq!(state.fingerprint(), set("ann", "25").fingerprint());
+    for other in
+        [set("ann", "26"), set("bob", "25"), pinned, FlagState { transit: None, ..state.clone() }]
+    {
+        assert_eq!(other.turn(), state.turn());
+        assert_ne!(other.fingerprint(), state.fingerprint(), "{other:?}");
+    }
+}

@@ -14,6 +14,8 @@ pub struct Report {
     pub silent_ms: u64,
     /// The turn that it decides by; `None` where it said nothing that can be read.
     pub applied: Option<Turn>,
+    /// The fingerprint of the state that it decides by.
+    pub state: u32,
     /// No call that it decided by an earlier turn may still write.
     pub clear: Option<Turn>,
     /// Calls that were decided by an earlier turn and have not ended.
@@ -23,10 +25,16 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether it decides by this state, and no call of it from before may still write.
+    pub fn is_past(&self, (turn, state): (Turn, u32)) -> bool {
+        let decides_by_it = self.applied == Some(turn) && self.state == state;
+        decides_by_it && self.clear.is_some_and(|clear| clear >= turn)
+    }
+
     /// Of a sidecar that said nothing of the flag.
     pub fn nothing(sidecar: &str, silent_ms: u64) -> Self {
         let sidecar = sidecar.to_owned();
-        Self { sidecar, silent_ms, applied: None, clear: None, calls: 0, oldest_ms: 0 }
+        Self { sidecar, silent_ms, applied: None, state: 0, clear: None, calls: 0, oldest_ms: 0 }
     }
 }
 
@@ -63,22 +71,25 @@ pub enum Why {
     },
 }
 
-/// Whom the step that leaves `turn` waits for: nobody, once the barrier is passed.
+/// Whom the step that leaves `turn` waits for: nobody, once the barrier is passed. `state` is the fingerprint of the flag's state in
+/// that turn: a store that went back may count a turn twice, and a sidecar may decide by the other one.
 ///
 /// A sidecar that is clear of all turns before this one stays so: it never decides by an earlier one again. So one that has
 /// fallen silent since holds up nobody, and any other silent one does.
-pub fn barrier(turn: Turn, reports: &[Report]) -> Vec<Waiting> {
-    let waited_for = reports.iter().filter(|report| report.clear.is_none_or(|clear| clear < turn));
-    let waiting =
-        |report: &Report| Waiting { sidecar: report.sidecar.clone(), why: why(turn, report) };
+pub fn barrier((turn, state): (Turn, u32), reports: &[Report]) -> Vec<Waiting> {
+    let waited_for = reports.iter().filter(|report| !report.is_past((turn, state)));
+    let waiting = |report: &Report| {
+        let why = why((turn, state), report);
+        Waiting { sidecar: report.sidecar.clone(), why }
+    };
     waited_for.map(waiting).collect()
 }
 
-fn why(turn: Turn, report: &Report) -> Why {
+fn why((turn, state): (Turn, u32), report: &Report) -> Why {
     let Report { silent_ms, applied, calls, oldest_ms, .. } = *report;
     if silent_ms > SILENT_AFTER_MS {
         Why::Silent { ms: silent_ms }
-    } else if applied.is_none_or(|applied| applied < turn) {
+    } else if applied != Some(turn) || report.state != state {
         Why::Behind
     } else if calls > 0 {
         Why::Calls { count: calls, oldest_ms }
@@ -111,6 +122,7 @@ mod tests {
     use super::*;
 
     const NOW: Turn = Turn { version: 7, step: 1 };
+    const STATE: u32 = 77;
     const BEFORE: Turn = Turn { version: 7, step: 0 };
 
     fn report(clear: Turn) -> Report {
@@ -118,6 +130,7 @@ mod tests {
             sidecar: "a".into(),
             silent_ms: 0,
             applied: Some(NOW),
+            state: STATE,
             clear: Some(clear),
             calls: 0,
             oldest_ms: 2_100,
@@ -127,7 +140,7 @@ mod tests {
     #[test]
     fn names_whom_it_waits_for_and_why() {
         let check = |report: Report, expected: &str| {
-            let waiting = barrier(NOW, &[self::report(NOW), report]);
+            let waiting = barrier((NOW, STATE), &[self::report(NOW), report]);
             let told: Vec<String> = waiting.iter().map(|it| it.why.to_string()).collect();
             assert_eq!(told, [expected]);
         };
@@ -145,10 +158,22 @@ mod tests {
 
     #[test]
     fn one_that_is_clear_holds_up_nobody_even_when_it_falls_silent() {
-        let later = Turn { version: 8, step: 0 };
+        assert_eq!(barrier((NOW, STATE), &[report(NOW), report(NOW)]), []);
+        assert_eq!(barrier((NOW, STATE), &[Report { silent_ms: 60_000, ..report(NOW) }]), []);
+        assert_eq!(barrier((NOW, STATE), &[]), []);
+    }
 
-        assert_eq!(barrier(NOW, &[report(NOW), report(later)]), []);
-        assert_eq!(barrier(NOW, &[Report { silent_ms: 60_000, ..report(NOW) }]), []);
-        assert_eq!(barrier(NOW, &[]), []);
+    /// After a store has gone back, two states may have one turn, and one may be ahead of what the store has.
+    #[test]
+    fn one_that_decides_by_another_state_is_waited_for_whatever_its_turn() {
+        let (other, ahead) = (STATE + 1, Turn { version: 8, step: 0 });
+
+        for report in [
+            Report { state: other, ..report(NOW) },
+            Report { applied: Some(ahead), ..report(ahead) },
+        ] {
+            let waiting = barrier((NOW, STATE), &[report]);
+            assert!(matches!(waiting[..], [Waiting { why: Why::Behind, .. }]), "{waiting:?}");
+        }
     }
 }

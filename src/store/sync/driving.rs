@@ -54,7 +54,7 @@ impl FlagSync {
         };
         let Some(reports) = self.reports(index, &name) else { return false };
         let waiting = match state.transit {
-            Some(_) => barrier(state.turn(), &reports),
+            Some(_) => barrier((state.turn(), state.fingerprint()), &reports),
             None => Vec::new(),
         };
         if let Ok(flag) = u16::try_from(index) {
@@ -86,9 +86,10 @@ impl FlagSync {
         waiting: &[Waiting],
         reports: &[Report],
     ) -> Option<Planned> {
+        let present = (state.turn(), state.fingerprint());
         let is_back = |id: &String| {
             let report = reports.iter().find(|report| report.sidecar == *id);
-            report.is_none_or(|report| report.clear.is_some_and(|clear| clear >= state.turn()))
+            report.is_none_or(|report| report.is_past(present))
         };
         let back: BTreeSet<String> =
             state.forced.iter().filter(|id| is_back(id)).cloned().collect();
