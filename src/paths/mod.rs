@@ -91,7 +91,8 @@ pub(crate) async fn serve(
         }
         (Stage::Fixed, FixedConfig::Upstream { .. }, Some(_)) => Ok(upstream::route(worker, plan)),
         (Stage::Fixed, FixedConfig::Atomic { .. }, Some(entity)) => {
-            match atomic::serve(worker, plan, entity, &mut request, told).await {
+            // Far larger than the others: every connection has room for this function's future, also while it is idle.
+            match Box::pin(atomic::serve(worker, plan, entity, &mut request, told)).await {
                 Ok(Routed::Answered(answered)) => return Ok(answered),
                 Ok(Routed::To(pool, update)) => Ok((pool, update)),
                 Err(error) => Err(error),
