@@ -108,7 +108,7 @@ impl FlagSync {
         if !ours.remembered {
             let flag = FlagIndex(u16::try_from(index).unwrap_or(u16::MAX));
             FlagRead { flag, state: &state }.emit(&self.telemetry);
-        } else if state.version != ours.state.version {
+        } else if state.turn() != ours.state.turn() {
             (self.on_change)(&flag.name, &ours.state, &state);
         }
         self.touch();
