@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Args;
-use serde_json::Value;
+use clap::{Args, Subcommand};
+use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
 
 use super::admin::failure::{self, AdminError};
 use super::admin::{AdminArgs, get, print};
+use super::client::Call;
 use super::text::{one_line, rows, table, word};
 
 /// Shows the sidecars of the fleet.
@@ -18,15 +21,55 @@ Examples:
   interlock fleet
   interlock fleet --output json
   interlock fleet --admin http://10.0.0.7:9901 --token-file ann.token
+  interlock fleet forget pod-06cf7c --reason \"node 7 is dead, its pods are deleted\"
 
 Prints a line for each sidecar that is registered in the store: its build, since when it is up, how long ago it was heard of,
-how its leases are, and the version of each flag that it has applied. One that lacks a version which another has is behind.
+how its leases are, and the version of each flag that it has applied. One that lacks a version which another has is behind. One
+that was not heard of for 3 s is silent, and flips wait for it: see `interlock help fleet forget`.
 The sidecar that answers is marked with a star. Without a store it is the only one. While the store is gone it shows the picture that
 it had last, and says so.
 With --output json a failure is one object on stdout, {\"error\": …, \"status\": …}, beside the line on stderr.")]
 pub(super) struct FleetArgs {
+    #[command(subcommand)]
+    command: Option<FleetCommand>,
     #[command(flatten)]
     admin: AdminArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum FleetCommand {
+    /// Take a sidecar off the list that is gone for good
+    #[command(after_help = "\
+Examples:
+  interlock fleet forget pod-06cf7c --reason \"node 7 is dead, its pods are deleted\"
+
+A sidecar that ends in good order takes itself off. One that crashed stays, and every flip waits for it, as nobody can tell whether
+it still sends calls. Forget it when you know that it does not: its pod is deleted or its node is dead, and the time has passed
+in which one of its calls may still write (legacy.timeout and legacy.settle_after_timeout). Flips then go on by themselves, and
+nothing is exposed.
+One that is still there and cut off must not be forgotten: it may send calls by rules that are no longer in force. One that was
+heard of within 3 s is refused. If it was forgotten by mistake, it joins again as soon as it reaches the store.")]
+    Forget {
+        /// The sidecar's id, as `interlock fleet` lists it
+        id: String,
+        /// Why, for the audit log; needed
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+impl FleetCommand {
+    fn into_call(self) -> Result<Call, AdminError> {
+        let Self::Forget { id, reason } = self;
+        let reason = reason.filter(|reason| !reason.trim().is_empty());
+        let reason = reason.ok_or(AdminError::NoReason)?;
+        Ok(Call {
+            method: Method::POST,
+            target: format!("/api/v1/fleet/{}/forget", utf8_percent_encode(&id, NON_ALPHANUMERIC)),
+            if_version: None,
+            body: Some(json!({"reason": reason})),
+        })
+    }
 }
 
 /// Runs `interlock fleet`.
@@ -36,8 +79,12 @@ pub(super) async fn run(args: FleetArgs) -> ExitCode {
 }
 
 async fn execute(args: FleetArgs, out: &mut impl Write) -> Result<(), AdminError> {
+    let call = match args.command {
+        Some(command) => command.into_call()?,
+        None => get("/api/v1/fleet".to_owned()),
+    };
     let client = args.admin.client()?;
-    match client.call(get("/api/v1/fleet".to_owned())).await {
+    match client.call(call).await {
         Ok(answer) => print(out, args.admin.output, view, &answer),
         Err(error) => Err(failure::explained(&client, None, error).await),
     }
@@ -118,6 +165,29 @@ mod tests {
         json!({"id": id, "this": this, "build": "0.1.0", "started_at": "then", "silent_ms": 1250,
                "leases": "open", "flags": {"journey-updates": version, "seats": 1},
                "in_step": version == 3})
+    }
+
+    #[derive(Debug, clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: FleetArgs,
+    }
+
+    #[test]
+    fn to_forget_a_sidecar_is_a_call_with_a_reason() {
+        let call = |typed: &[&str]| {
+            let typed = <Typed as clap::Parser>::parse_from([&["fleet"], typed].concat());
+            typed.args.command.unwrap().into_call()
+        };
+
+        let forget = call(&["forget", "pod-1/x", "--reason", "gone"]).unwrap();
+
+        assert_eq!((forget.method, forget.if_version), (Method::POST, None));
+        assert_eq!(forget.target, "/api/v1/fleet/pod%2D1%2Fx/forget");
+        assert_eq!(forget.body, Some(json!({"reason": "gone"})));
+        for typed in [&["forget", "pod-1"][..], &["forget", "pod-1", "--reason", " "]] {
+            assert!(matches!(call(typed), Err(AdminError::NoReason)));
+        }
     }
 
     #[test]

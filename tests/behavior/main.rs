@@ -43,6 +43,7 @@ mod drain;
 mod failures;
 mod faults;
 mod flag_command;
+mod flag_flips;
 mod flags;
 mod fleet;
 mod flips;

@@ -21,7 +21,7 @@ const LEAST_SIMILARITY: f64 = 0.6;
 
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum AdminError {
-    #[error("a change needs a reason, for the flag's history: add --reason \"why\"")]
+    #[error("a change needs a reason, for whoever looks later: add --reason \"why\"")]
     NoReason,
     #[error("--token-file {}: {source}", path.display())]
     TokenFile { path: PathBuf, source: io::Error },
@@ -35,10 +35,17 @@ pub(in crate::cli) enum AdminError {
     NoAccess { title: String },
     #[error(transparent)]
     Call(#[from] ClientError),
-    #[error("the change is made, but is still {step} after {WAIT:?}: see `interlock flag get`")]
-    NotSettled { step: String },
+    #[error(
+        "the change is made, but is still {step} after {WAIT:?}{}: see `interlock fleet`, and for a sidecar that is gone for good `interlock help fleet forget`; `interlock flag get {name}` shows how it stands",
+        waited_for(waiting)
+    )]
+    NotSettled { name: String, step: String, waiting: String },
     #[error("the change is made, and not yet in force at {}: see `interlock fleet`", behind.join(", "))]
     NotEverywhere { behind: Vec<String> },
+    #[error(
+        "the admin plane tells of a flag whose {key} is {value:?}: is it of another version than this command?"
+    )]
+    NoFlag { key: &'static str, value: String },
     #[error("can't print: {0}")]
     Print(#[from] io::Error),
 }
@@ -54,6 +61,7 @@ impl AdminError {
             | Self::Call(_)
             | Self::NotSettled { .. }
             | Self::NotEverywhere { .. }
+            | Self::NoFlag { .. }
             | Self::Print(_) => FAILED,
         }
     }
@@ -124,6 +132,10 @@ async fn nearest(client: &Client, flag: &str) -> Option<String> {
         .filter(|(similarity, _)| *similarity >= LEAST_SIMILARITY)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, name)| name.to_owned())
+}
+
+fn waited_for(waiting: &str) -> String {
+    if waiting.is_empty() { String::new() } else { format!(", waiting for {waiting}") }
 }
 
 fn did_you_mean(nearest: Option<&String>) -> String {

@@ -2,18 +2,31 @@
 
 use serde_json::Value;
 
+use super::moving;
 use crate::cli::text::{one_line, pairs, rows, table, text, word};
 
 /// All flags, a line each.
 pub(super) fn list(answer: &Value) -> String {
-    let head = ["FLAG", "PERCENT", "STATE", "STRATEGY", "VERSION", "CHANGED", "BY", "REASON"];
+    let head = [
+        "FLAG",
+        "PERCENT",
+        "STATE",
+        "STRATEGY",
+        "VERSION",
+        "WAITING FOR",
+        "CHANGED",
+        "BY",
+        "REASON",
+    ];
     let rows = rows(answer, "flags", |flag| {
+        let waiting = moving::waiting_for_in_words(flag);
         vec![
             word(flag, "name"),
             percent(flag, "percent"),
             state(flag),
             word(flag, "strategy"),
             word(flag, "version"),
+            if waiting.is_empty() { "-".to_owned() } else { waiting },
             word(flag, "changed_at"),
             word(flag, "changed_by"),
             word(flag, "reason"),
@@ -29,11 +42,20 @@ pub(super) fn flag(flag: &Value) -> String {
         let keys: Vec<String> = pins.into_iter().flatten().map(text).collect();
         if keys.is_empty() { "none".to_owned() } else { keys.join(", ") }
     };
-    pairs(&[
+    let mut lines = vec![
         ("flag", word(flag, "name")),
         ("percent", percent(flag, "percent")),
         ("previous", percent(flag, "previous_percent")),
         ("state", state(flag)),
+    ];
+    if moving::step(flag).is_some() {
+        let since = flag.pointer("/transition/since").map(text);
+        lines.extend(since.map(|since| ("since", since)));
+    }
+    let waiting = moving::waiting_for(flag);
+    lines.extend(waiting.into_iter().map(|(id, why)| ("waiting for", format!("{id}, {why}"))));
+    lines.extend(moving::gone_past(flag).into_iter().map(|sidecar| ("forced past", sidecar)));
+    lines.extend([
         ("version", word(flag, "version")),
         ("entity", word(flag, "entity")),
         ("strategy", word(flag, "strategy")),
@@ -43,7 +65,8 @@ pub(super) fn flag(flag: &Value) -> String {
         ("changed", word(flag, "changed_at")),
         ("by", word(flag, "changed_by")),
         ("reason", word(flag, "reason")),
-    ])
+    ]);
+    pairs(&lines)
 }
 
 /// A flag after its percentage was set, in a line.
@@ -67,17 +90,53 @@ pub(super) fn pinned(flag: &Value, entity: &str, path: Option<&str>) -> String {
 /// A flag after it was killed.
 pub(super) fn killed(flag: &Value) -> String {
     let now = percent(flag, "percent");
-    changed(flag, &format!("killed, every entity takes the legacy path ({now} after resume)"))
+    let killed = format!("killed, every entity takes the legacy path ({now} after resume)");
+    let undone = match (moving::step(flag), word(flag, "strategy").as_str()) {
+        (Some(_), "upstream") => {
+            "  an update that was at the fixed app may be undone by a legacy call: it is reported as exposed\n"
+        }
+        _ => "",
+    };
+    changed(flag, &killed) + undone
 }
 
 /// A flag after a kill was taken back.
 pub(super) fn resumed(flag: &Value) -> String {
     let now = percent(flag, "percent");
-    changed(flag, &format!("resumed, {now} of entities take the fixed path, and pins hold"))
+    let ends = if moving::step(flag).is_some() { " once it is settled" } else { "" };
+    let resumed = format!("resumed, {now} of entities take the fixed path{ends}, and pins hold");
+    changed(flag, &resumed)
 }
 
+/// A flag after its flip was forced.
+pub(super) fn forced(flag: &Value) -> String {
+    let past = moving::gone_past(flag);
+    let forced = match (moving::step(flag), past.is_empty()) {
+        (None, true) => "settled, nobody was waited for".to_owned(),
+        (None, false) => format!("settled without {}", past.join(", ")),
+        (Some(step), true) => format!("{step}, goes on without sidecars that are silent"),
+        (Some(step), false) => format!("{step}, goes on without {}", past.join(", ")),
+    };
+    let exposed = match past.is_empty() {
+        true => "",
+        false => {
+            "  updates are reported as exposed (silent_sidecar) until these are back or forgotten\n"
+        }
+    };
+    changed(flag, &forced) + exposed
+}
+
+/// What a change has come to, and where a flip is under way, whom it waits for and how to follow it.
 fn changed(flag: &Value, what: &str) -> String {
-    format!("{}: {what}, version {}\n", word(flag, "name"), word(flag, "version"))
+    let name = word(flag, "name");
+    let mut told = format!("{name}: {what}, version {}\n", word(flag, "version"));
+    if let Some(step) = moving::step(flag) {
+        let waiting = moving::waiting_for(flag);
+        let lines = waiting.into_iter().map(|(id, why)| format!("  waiting for {id}, {why}\n"));
+        told.extend(lines);
+        told += &format!("  still {step}: `interlock flag get {name}` shows how far it is\n");
+    }
+    told
 }
 
 /// Changes of a flag, a line each.
@@ -105,47 +164,21 @@ pub(super) fn history(answer: &Value) -> String {
     table(&head, &rows)
 }
 
-/// Why an entity takes its path.
-pub(super) fn explanation(answer: &Value) -> String {
-    let because = match word(answer, "reason").as_str() {
-        "killed" => "the flag is killed".to_owned(),
-        "pinned" => "it is pinned".to_owned(),
-        "static" => format!("the flag is at {}", percent(answer, "percent")),
-        _ => {
-            let fixed = word(answer, "path") == "fixed";
-            let side = if fixed { "below" } else { "not below" };
-            let (bucket, threshold) = (word(answer, "bucket"), word(answer, "threshold"));
-            format!("its bucket {bucket} is {side} the threshold {threshold}")
-        }
-    };
-    let sentence =
-        format!("{} takes the {} path: {because}\n", word(answer, "entity"), word(answer, "path"));
-    let facts = [
-        ("flag", word(answer, "flag")),
-        ("version", word(answer, "version")),
-        ("percent", percent(answer, "percent")),
-        ("hash", word(answer, "hash")),
-        ("bucket", word(answer, "bucket")),
-        ("threshold", word(answer, "threshold")),
-        ("reason", word(answer, "reason")),
-        ("flags are", word(answer, "freshness")),
-        ("bucketing", word(answer, "bucketing")),
-    ];
-    sentence + &pairs(&facts)
-}
-
 fn state(flag: &Value) -> String {
-    if is_killed(flag) {
-        return "killed".to_owned();
+    let step = flag.pointer("/transition/step").map(text);
+    match (is_killed(flag), moving::step(flag)) {
+        (true, None) => "killed".to_owned(),
+        (true, Some(step)) => format!("killed, {step}"),
+        (false, _) => step.unwrap_or_else(|| "-".to_owned()),
     }
-    flag.pointer("/transition/step").map_or_else(|| "-".to_owned(), text)
 }
 
 fn is_killed(flag: &Value) -> bool {
     flag.get("killed") == Some(&Value::Bool(true))
 }
 
-fn percent(value: &Value, key: &str) -> String {
+/// A percentage at a key.
+pub(super) fn percent(value: &Value, key: &str) -> String {
     word(value, key) + "%"
 }
 
@@ -195,16 +228,62 @@ mod tests {
         assert!(resumed(&flag(false)).contains("25% of entities take the fixed path"));
     }
 
+    /// A killed flag that waits for a call.
+    fn waiting(strategy: &str) -> Value {
+        json!({"name": "a", "percent": 25, "previous_percent": 5, "version": 3, "killed": true,
+               "strategy": strategy, "transition": {"step": "guarding", "since": "then",
+               "waiting_for": [{"sidecar": "pod-x", "why": "3 calls running, the oldest for 2.1 s"}]}})
+    }
+
     #[test]
-    fn an_explanation_is_a_sentence_with_its_facts() {
-        let answer = json!({"entity": "journey:7", "path": "fixed", "reason": "split",
-                            "bucket": 12, "threshold": 2500, "percent": 25});
+    fn a_change_that_waits_says_for_whom_and_how_to_follow_it() {
+        let shown = killed(&waiting("serialize"));
 
-        let shown = explanation(&answer);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines[1], "  waiting for pod-x, 3 calls running, the oldest for 2.1 s");
+        assert_eq!(lines[2], "  still guarding: `interlock flag get a` shows how far it is");
+        assert_eq!(lines.len(), 3, "{shown}");
+    }
 
-        let sentence =
-            "journey:7 takes the fixed path: its bucket 12 is below the threshold 2500\n";
-        assert!(shown.starts_with(sentence), "{shown}");
+    #[test]
+    fn a_kill_says_what_it_may_undo_at_a_fixed_app() {
+        let settled = json!({"name": "a", "strategy": "upstream", "killed": true,
+                             "transition": {"step": "settled"}});
+
+        assert!(killed(&waiting("upstream")).contains("undone"));
+        assert!(!killed(&waiting("serialize")).contains("undone"));
+        assert!(!killed(&settled).contains("undone"));
+    }
+
+    #[test]
+    fn a_flag_on_the_move_is_shown_with_whom_it_waits_for() {
+        let mut moving = waiting("serialize");
+        moving["transition"]["forced"] = json!(["pod-y"]);
+
+        let (one, all) = (flag(&moving), list(&json!({"flags": [moving]})));
+
+        let line = "waiting for    pod-x, 3 calls running, the oldest for 2.1 s\n";
+        for expected in ["state          killed, guarding\nsince          then\n", line] {
+            assert!(one.contains(expected), "{expected} in {one}");
+        }
+        assert!(one.contains("forced past    pod-y\n"), "{one}");
+        assert!(all.contains("killed, guarding") && all.contains("pod-x, 3 calls"), "{all}");
+    }
+
+    #[test]
+    fn a_forced_flip_says_whom_it_left_out_and_what_that_costs() {
+        let flag = |step: &str, past: &[&str]| {
+            let transition = json!({"step": step, "forced": past});
+            json!({"name": "a", "version": 4, "transition": transition})
+        };
+
+        let settled = forced(&flag("settled", &["pod-x"]));
+
+        assert!(settled.starts_with("a: settled without pod-x, version 4\n"), "{settled}");
+        assert!(settled.contains("silent_sidecar"), "{settled}");
+        let nobody = forced(&flag("settled", &[]));
+        assert_eq!(nobody, "a: settled, nobody was waited for, version 4\n");
+        assert!(forced(&flag("guarding", &[])).contains("goes on without sidecars"));
     }
 
     #[test]
@@ -215,5 +294,15 @@ mod tests {
         let shown = history(&json!({"history": [entry]}));
 
         assert!(shown.contains("pin journey:7  -     fixed  vip"), "{shown}");
+    }
+
+    #[test]
+    fn a_history_shows_what_was_forced() {
+        let entry = json!({"version": 2, "at": "now", "by": "ann", "reason": "node 7 is dead",
+                           "change": "forced", "from": false, "to": true});
+
+        let shown = history(&json!({"history": [entry]}));
+
+        assert!(shown.contains("forced  false  true  node 7 is dead"), "{shown}");
     }
 }

@@ -72,12 +72,17 @@ async fn hear(request: Request<Incoming>) -> Sent {
 }
 
 async fn run(typed: &[&str]) -> Result<String, AdminError> {
-    let mut out = Vec::new();
+    run_with_notes(typed).await.map(|(out, _)| out)
+}
+
+/// What a command prints, and what it says on stderr meanwhile.
+async fn run_with_notes(typed: &[&str]) -> Result<(String, String), AdminError> {
+    let (mut out, mut notes) = (Vec::new(), Vec::new());
     match Typed::parse_from([&["interlock"], typed].concat()) {
-        Typed::Flag(args) => execute(args, &mut out).await?,
-        Typed::Explain(args) => execute_explain(args, &mut out).await?,
+        Typed::Flag(args) => execute(args, &mut out, &mut notes).await?,
+        Typed::Explain(args) => explain::execute(args, &mut out).await?,
     }
-    Ok(String::from_utf8(out).unwrap())
+    Ok((String::from_utf8(out).unwrap(), String::from_utf8(notes).unwrap()))
 }
 
 fn flag_at(percent: u8, step: &str) -> Value {
@@ -120,7 +125,11 @@ async fn commands_send_what_they_say() {
     let kill = format!("{flag}/kill");
     check("flag kill journey-updates --reason fire", "POST", &kill, reason.clone()).await;
     let resume = format!("{flag}/resume");
-    check("flag resume journey-updates --reason fire", "POST", &resume, reason).await;
+    check("flag resume journey-updates --reason fire", "POST", &resume, reason.clone()).await;
+    let force = format!("{flag}/force");
+    check("flag force journey-updates --reason fire", "POST", &force, reason).await;
+    check("flag export", "GET", "/api/v1/flags", null.clone()).await;
+    check("flag export journey-updates", "GET", flag, null.clone()).await;
     let explain = format!("{flag}/explain?entity=journey%3A7%26a");
     check("explain journey-updates journey:7&a", "GET", &explain, null).await;
 }
@@ -167,19 +176,86 @@ async fn bad_usage_is_told_before_anything_is_sent() {
     check("flag list --output yaml", "text, json");
 }
 
+/// A flag whose flip waits for a call.
+fn waiting(since: &str) -> Value {
+    let mut flag = flag_at(25, "guarding");
+    let why = format!("a call running for {since} s");
+    flag["transition"]["waiting_for"] = json!([{"sidecar": "pod-x", "why": why}]);
+    flag
+}
+
 #[tokio::test]
-async fn wait_returns_when_the_transition_is_over_and_every_sidecar_that_is_there_has_it() {
+async fn wait_returns_when_the_flip_is_settled_and_every_sidecar_that_is_heard_of_has_it() {
     let sidecar = |id: &str, silent_ms: u64, version: u64| json!({"id": id, "silent_ms": silent_ms, "flags": {"journey-updates": version}});
     let fleet = |second| json!({"sidecars": [sidecar("a", 0, 2), sidecar("b", 9, second), sidecar("dead", 60_000, 1)]});
-    let steps = ["guarding", "switching", "settled"].map(|step| flag_at(25, step));
+    let steps = [waiting("2.1"), waiting("2.2"), flag_at(25, "switching"), flag_at(25, "settled")];
     let (url, sent) = admin_plane(steps.into_iter().chain([fleet(1), fleet(2)]).collect()).await;
 
     let set = ["flag", "set", "journey-updates", "25%", "--reason", "step", "--wait"];
-    let printed = run(&[&set[..], &["--admin", &url]].concat()).await.unwrap();
+    let (printed, notes) = run_with_notes(&[&set[..], &["--admin", &url]].concat()).await.unwrap();
 
     assert_eq!(printed, "journey-updates: 25% (before: 5%), settled, version 2\n");
     let methods: Vec<String> = sent.lock().unwrap().iter().map(|s| s.method.clone()).collect();
-    assert_eq!(methods, ["PATCH", "GET", "GET", "GET", "GET"]);
+    assert_eq!(methods, ["PATCH", "GET", "GET", "GET", "GET", "GET"]);
+    let lines: Vec<&str> = notes.lines().collect();
+    let expected = [
+        "guarding: waiting for pod-x, a call running for 2.1 s",
+        "switching",
+        "settled: waiting for b to apply it",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[tokio::test]
+async fn without_wait_a_flip_under_way_is_told_of() {
+    let (url, _) = admin_plane(vec![waiting("2.1")]).await;
+
+    let set = ["flag", "set", "journey-updates", "25%", "--reason", "step", "--admin", &url];
+    let printed = run(&set).await.unwrap();
+
+    let first = "journey-updates: 25% (before: 5%), guarding, version 2\n";
+    assert!(printed.starts_with(first), "{printed}");
+    assert!(printed.contains("  waiting for pod-x, a call running for 2.1 s\n"), "{printed}");
+    assert!(printed.contains("`interlock flag get journey-updates`"), "{printed}");
+}
+
+#[tokio::test]
+async fn set_with_force_forces_what_it_began_and_nothing_that_is_settled() {
+    let typed = |url: &str| {
+        ["flag", "set", "a", "25%", "--reason", "dead", "--force", "--admin", url]
+            .map(str::to_owned)
+    };
+    let sent_by = async |answers: Vec<Value>| {
+        let (url, sent) = admin_plane(answers).await;
+        let typed = typed(&url);
+        run(&typed.each_ref().map(String::as_str)).await.unwrap();
+        sent.lock().unwrap().clone()
+    };
+
+    let begun = sent_by(vec![waiting("2.1"), flag_at(25, "settled")]).await;
+    let settled = sent_by(vec![flag_at(25, "settled")]).await;
+
+    assert_eq!(begun.len(), 2);
+    assert_eq!(begun[1].target, "/api/v1/flags/a/force");
+    assert_eq!(begun[1].if_match.as_deref(), Some("\"2\""), "what it began, and no other change");
+    assert_eq!(begun[1].body, json!({"reason": "dead"}));
+    assert_eq!(settled.len(), 1);
+}
+
+#[test]
+fn what_is_not_settled_says_whom_it_waits_for_and_what_to_do() {
+    let told = |waiting: &str| {
+        let (name, step) = ("journey-updates".to_owned(), "guarding".to_owned());
+        AdminError::NotSettled { name, step, waiting: waiting.to_owned() }.to_string()
+    };
+
+    let silent = told("pod-x, silent for 300.0 s");
+
+    assert!(silent.contains("still guarding after 300s, waiting for pod-x, silent"), "{silent}");
+    for remedy in ["`interlock fleet`", "fleet forget`", "flag get journey-updates`"] {
+        assert!(silent.contains(remedy), "{remedy} in {silent}");
+    }
+    assert!(told("").contains("after 300s: see"), "{}", told(""));
 }
 
 #[tokio::test]
