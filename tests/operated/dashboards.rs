@@ -9,7 +9,7 @@ use crate::files;
 use crate::panels::{Panel, panels, variables};
 
 /// The most panels that a page answers one question with.
-const MOST_PANELS: usize = 12;
+const MOST_PANELS: usize = 14;
 
 /// The width of Grafana's grid.
 const GRID: u64 = 24;

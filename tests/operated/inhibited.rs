@@ -27,7 +27,8 @@ const BUDGET: Fired = &[("alertname", "InterlockRetryBudgetSpent"), ("flag", "jo
 const SUSPENDED: Fired = &[("alertname", "InterlockDetectorBlind"), ("why", "suspended")];
 const INCONCLUSIVE: Fired = &[("alertname", "InterlockDetectorBlind"), ("why", "inconclusive")];
 const EXPOSED: Fired = &[("alertname", "InterlockExposedUpdates"), ("reason", "store_unreachable")];
-const EFFECTS: &[Fired] = &[STALE, WAITS, BUDGET, SUSPENDED, INCONCLUSIVE, EXPOSED];
+const STUCK: Fired = &[("alertname", "InterlockFlipStuck"), ("flag", "journey-updates")];
+const EFFECTS: &[Fired] = &[STALE, WAITS, BUDGET, SUSPENDED, INCONCLUSIVE, EXPOSED, STUCK];
 
 /// What fires, and what of [`EFFECTS`] nobody is told of then. The last one keeps something back, so that it shows when all
 /// before it were taken in.
@@ -36,7 +37,7 @@ const CASES: &[(Fired, &[Fired])] = &[
     (REFUSED_LEASES, &[WAITS]),
     (REFUSED_JOURNAL, &[SUSPENDED]),
     (REFUSED_RECORDS, &[]),
-    (OUTAGE, &[STALE, WAITS, BUDGET, SUSPENDED, INCONCLUSIVE]),
+    (OUTAGE, &[STALE, WAITS, BUDGET, SUSPENDED, INCONCLUSIVE, STUCK]),
 ];
 
 /// Runs `amtool` against an Alertmanager; what it writes.

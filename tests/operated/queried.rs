@@ -76,6 +76,8 @@ impl Incident {
         fleet.burst(&fleet.journeys, SEGMENTS, "racing");
         until("losses on the legacy path", || count("interlock_lost_updates_total", &[]) > 0.0);
         fleet.set_percent(0, 100.0);
+        // At each of them, whoever took the steps.
+        fleet.wait_for_metric("interlock_flag_transition", &[("step", "settled")], 1.0);
         fleet.burst(&fleet.journeys, SEGMENTS, "guarded");
         until("updates on the fixed path to be verified", || {
             count("interlock_verified_updates_total", &[("path", "fixed")]) > 0.0
