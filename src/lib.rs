@@ -6,7 +6,8 @@
 //! - [`cli`]: the command line; [`app`]: the composition root, from a configuration to running parts and back.
 //! - `proxy`: the data plane. A request's life is told in `proxy/handler.rs`, in one function.
 //! - [`domain`]: the pure core. Which path a call takes, and why, is decided in `domain/decision.rs`; which calls a flag is
-//!   about, in `domain/route.rs`; what an operator can change, in `domain/flag.rs`.
+//!   about, in `domain/route.rs`; what an operator can change, in `domain/flag.rs`; how entities move from one path to the
+//!   other, and what each step waits for, in `domain/transition`.
 //! - `paths`: what serves a call once it is decided; [`lease`]: the right to update one entity, from this process alone
 //!   (`lease/local.rs`) or from the whole fleet's Redis (`lease/fleet`: a FIFO queue in scripts, a desk on the store's thread).
 //! - `documents`: the app's documents in the store, which the strategy `atomic` edits; how an edit is planned is decided in
@@ -16,7 +17,8 @@
 //! - [`store`]: the flags and their history, of this process (`store/file.rs`) or shared by a fleet (`store/sync.rs` follows
 //!   the Redis; `store/adopt.rs` rules on what it says); [`admin`]: the plane on which they are read and flipped.
 //! - `fleet`: who is there, which Redis this is, and whether leases are granted (`fleet/gate.rs`). When they may be again
-//!   after the Redis was lost is decided in `domain/recovery.rs`.
+//!   after the Redis was lost is decided in `domain/recovery.rs`. Which updates are under way, for flips to wait for, stands
+//!   in `fleet/ledger.rs`; any sidecar takes a flip's next step in `store/sync/driving.rs`.
 //! - `remote`: the Redis itself, found, spoken to, supervised, and known to be gone. `app/store.rs` is the thread on which all
 //!   of that lives.
 //! - `shadow`: seeing divergence. Which values an entity may show is decided in `domain/effects`, whether two answers are the
@@ -28,6 +30,7 @@
 //! # What always holds
 //!
 //! 1. The same flag state and the same entity give the same path, whatever route the call came by and whatever its spelling.
+//!    No entity is ever written by the legacy path and the settled fixed path at once: see `domain/transition`.
 //! 2. A decision is made from memory. A call that needs the fleet's lease asks the store for it, and waits `store.timeout`
 //!    at most for each answer; a store that is known to be gone is not asked.
 //! 3. Nothing is sent twice unless not a byte of it had left before, and nothing is run on another path after it was sent.

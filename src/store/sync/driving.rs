@@ -52,18 +52,26 @@ impl FlagSync {
         let Some(state) = self.store.snapshot().states.get(index).map(Arc::clone) else {
             return false;
         };
-        let Some(reports) = self.reports(index, &name) else { return false };
+        let Some(reports) = self.reports(index, &name) else {
+            // While it can't be asked, nobody is waited for.
+            self.tell_of_waits(index, &[]);
+            return false;
+        };
         let waiting = match state.transit {
             Some(_) => barrier((state.turn(), state.fingerprint()), &reports),
             None => Vec::new(),
         };
-        if let Ok(flag) = u16::try_from(index) {
-            TransitionWaits { flag: FlagIndex(flag), waiting: &waiting }.emit(&self.telemetry);
-        }
+        self.tell_of_waits(index, &waiting);
         match self.next(&name, &state, &waiting, &reports) {
             // Whoever was faster has taken it, and a store that is gone will be asked again.
             Some(planned) => self.send(index, &name, planned).await.is_ok(),
             None => false,
+        }
+    }
+
+    fn tell_of_waits(&self, index: usize, waiting: &[Waiting]) {
+        if let Ok(flag) = u16::try_from(index) {
+            TransitionWaits { flag: FlagIndex(flag), waiting }.emit(&self.telemetry);
         }
     }
 
