@@ -32,6 +32,8 @@ pub struct Bounds {
     pub sidecars: usize,
     /// The last one of the sidecars starts in the middle of it.
     pub joins: bool,
+    /// A process that has ended is started again, in the place of the one before.
+    pub restarts: bool,
     pub updates: usize,
     /// Legacy calls that are given up.
     pub timeouts: u8,
@@ -59,6 +61,7 @@ impl Bounds {
             changes,
             sidecars: 2,
             joins: false,
+            restarts: false,
             updates: 2,
             timeouts: 0,
             crashes: 0,
@@ -105,6 +108,10 @@ pub enum Flaw {
     RegisterForgotten,
     /// A sidecar that doesn't reach the store goes on by legacy, without the lease.
     LegacyOnStoreLoss,
+    /// The same, but in F' without the lease to the fixed app. Of `upstream` it is no flaw.
+    FixedOnStoreLoss,
+    /// A process that is started again knows of the calls of the one before only while the flag moves.
+    SucceedsMovingAlone,
     /// A sidecar that a step went on without counts as back as soon as it is heard of.
     BackWhenHeard,
     /// Whether an update was exposed is looked at when it ends, and not when it began.

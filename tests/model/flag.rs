@@ -6,9 +6,14 @@ use interlock::domain::flag::{Author, FlagState, Strategy};
 use interlock::domain::transition::{Report, SILENT_AFTER_MS, Stage, barrier};
 
 use super::bounds::{Asked, Flaw, Protocol};
-use super::world::{Document, Entry, FLAG, Life, NAMES, Phase, World};
+use super::world::{Document, Entry, FLAG, Life, NAMES, Sidecar, World};
 
 impl Protocol {
+    /// The document before the first change.
+    pub fn first_document(&self) -> Document {
+        Document::new(FlagState::initial(self.bounds.percent, 0))
+    }
+
     /// The strategy by which the flag moves: of one that leaves out F' it is another one's.
     fn moves_as(&self) -> Strategy {
         match self.lacks(Flaw::WithoutGuardedFixed) {
@@ -18,19 +23,33 @@ impl Protocol {
     }
 
     /// An operator makes the next change.
-    pub(super) fn change(&self, world: &mut World) -> bool {
-        let Some(asked) = self.bounds.changes.get(usize::from(world.happened.changes)) else {
-            return false;
-        };
+    pub fn change(&self, world: &World) -> Option<World> {
+        let asked = self.bounds.changes.get(usize::from(world.happened.changes))?;
         let author = Author { by: "ann".into(), reason: "to see".into(), at_ms: 0 };
-        let changed = world.document.state.changed(FLAG, self.moves_as(), &asked.change(), author);
-        let Ok(mut state) = changed else { return false };
+        let state = &world.document.state;
+        let mut state = state.changed(FLAG, self.moves_as(), &asked.change(), author).ok()?;
         if self.lacks(Flaw::DirectFlip) || (self.lacks(Flaw::DirectBack) && *asked == Asked::Down) {
             state.transit = None;
         }
-        world.document = Document::new(state);
-        world.happened.changes += 1;
-        true
+        let mut next = replaced(world, state);
+        next.happened.changes += 1;
+        Some(next)
+    }
+
+    /// Somebody takes the next step of the transition; with `force` without those that are silent.
+    pub fn step(&self, world: &World, force: bool) -> Option<World> {
+        if world.document.is_settled() {
+            return None;
+        }
+        let waited_for = self.waited_for(world);
+        let silent =
+            |place: &usize| matches!(world.sidecars[*place].life, Life::CutOff | Life::Dead);
+        if force == waited_for.is_empty() || !waited_for.iter().all(silent) {
+            return None;
+        }
+        let silent: BTreeSet<String> = waited_for.iter().map(|it| NAMES[*it].to_owned()).collect();
+        let state = world.document.state.stepped(FLAG, self.moves_as(), silent)?;
+        Some(replaced(world, state))
     }
 
     /// Whom the next step waits for, by their places.
@@ -58,23 +77,8 @@ impl Protocol {
         waiting.iter().filter_map(|it| place(&it.sidecar)).collect()
     }
 
-    /// Somebody takes the next step of the transition; with `force` without those that are silent.
-    pub(super) fn step(&self, world: &mut World, force: bool) -> bool {
-        if world.document.is_settled() {
-            return false;
-        }
-        let waited_for = self.waited_for(world);
-        let silent = |place: &usize| matches!(world.sidecars[*place].life, Life::CutOff | Life::Dead);
-        if force == waited_for.is_empty() || !waited_for.iter().all(silent) {
-            return false;
-        }
-        let silent: BTreeSet<String> = waited_for.iter().map(|it| NAMES[*it].to_owned()).collect();
-        let next = world.document.state.stepped(FLAG, self.moves_as(), silent);
-        next.is_some_and(|state| replace(world, state))
-    }
-
     /// Somebody sees that a sidecar is back that a step went on without.
-    pub(super) fn catch_up(&self, world: &mut World, sidecar: usize) -> bool {
+    pub fn catch_up(&self, world: &World, sidecar: usize) -> Option<World> {
         let life = world.sidecars[sidecar].life;
         let back = match world.register[sidecar] {
             Some(_) if self.lacks(Flaw::BackWhenHeard) => life == Life::Serving,
@@ -83,25 +87,26 @@ impl Protocol {
             None => life == Life::Dead,
         };
         if world.document.state.forced.is_empty() || !back {
-            return false;
+            return None;
         }
         let back = BTreeSet::from([NAMES[sidecar].to_owned()]);
-        world.document.state.caught_up(&back).is_some_and(|state| replace(world, state))
+        Some(replaced(world, world.document.state.caught_up(&back)?))
     }
 
     /// A sidecar hears of the document as it is now.
-    pub(super) fn apply(&self, world: &mut World, sidecar: usize) -> bool {
+    pub fn apply(&self, world: &World, sidecar: usize) -> Option<World> {
         let rule = Some(world.document.rule);
-        let news = world.sidecars[sidecar].life == Life::Serving;
-        if !news || world.sidecars[sidecar].rule == rule {
-            return false;
+        let Sidecar { life, rule: known } = world.sidecars[sidecar];
+        if life != Life::Serving || known == rule {
+            return None;
         }
-        world.sidecars[sidecar].rule = rule;
-        true
+        let mut next = world.clone();
+        next.sidecars[sidecar].rule = rule;
+        Some(next)
     }
 
     /// A sidecar's beat: the register has what it says of itself now.
-    pub(super) fn beat(&self, world: &mut World, sidecar: usize) -> bool {
+    pub fn beat(&self, world: &World, sidecar: usize) -> Option<World> {
         let unguarded = |stage: Stage| !self.takes_lease(stage);
         let entry = world.report(sidecar, |update| {
             !self.lacks(Flaw::DrainsUnguardedAlone)
@@ -109,97 +114,15 @@ impl Protocol {
         });
         let same = world.register[sidecar] == Some(entry);
         if world.sidecars[sidecar].life != Life::Serving || same {
-            return false;
+            return None;
         }
-        world.register[sidecar] = Some(entry);
-        true
-    }
-
-    /// A sidecar starts: it registers, and decides nothing before it has read the document.
-    pub(super) fn join(&self, world: &mut World, sidecar: usize) -> bool {
-        let here = self.bounds.joins && sidecar + 1 == self.bounds.sidecars;
-        if !here || world.sidecars[sidecar].life != Life::Absent {
-            return false;
-        }
-        let start = &mut world.sidecars[sidecar];
-        start.life = Life::Serving;
-        if self.lacks(Flaw::ReadsThenRegisters) {
-            start.rule = Some(world.document.rule);
-        } else if self.lacks(Flaw::StartsByOldSnapshot) {
-            start.life = Life::CutOff;
-            start.rule = Some(self.first_document().rule);
-        } else {
-            world.register[sidecar] = Some(Entry::default());
-        }
-        true
-    }
-
-    /// The document before the first change.
-    pub(super) fn first_document(&self) -> Document {
-        Document::new(FlagState::initial(self.bounds.percent, 0))
-    }
-
-    /// A sidecar that is gone is taken off the register, once what it sent is over.
-    pub(super) fn bury(&self, world: &mut World, sidecar: usize) -> bool {
-        let mine = world.updates.iter().filter(|it| it.by == sidecar && it.is_open());
-        let over = self.lacks(Flaw::LeavesAtOnce) || mine.count() == 0;
-        let dead = world.sidecars[sidecar].life == Life::Dead;
-        dead && over && world.register[sidecar].take().is_some()
-    }
-
-    /// A sidecar's process ends.
-    pub(super) fn crash(&self, world: &mut World, sidecar: usize) -> bool {
-        if world.happened.crashes == self.bounds.crashes || !world.sidecars[sidecar].is_up() {
-            return false;
-        }
-        world.happened.crashes += 1;
-        world.sidecars[sidecar].life = Life::Dead;
-        for place in 0..world.updates.len() {
-            let update = &world.updates[place];
-            if !update.is_open() || update.by != sidecar {
-                continue;
-            }
-            let waits = update.phase == Phase::Decided && self.waits_for_store(update);
-            match waits || update.phase == Phase::Written {
-                // Nothing was sent, or nothing is left to do.
-                true => world.end(place, Phase::Over),
-                false => world.updates[place].given_up = true,
-            }
-        }
-        world.sidecars[sidecar].rule = None;
-        true
-    }
-
-    /// A sidecar loses the store, or has it again.
-    pub(super) fn cut(&self, world: &mut World, sidecar: usize) -> bool {
-        match world.sidecars[sidecar].life {
-            Life::Serving if world.happened.cuts < self.bounds.cuts => {
-                world.happened.cuts += 1;
-                world.sidecars[sidecar].life = Life::CutOff;
-            }
-            Life::CutOff => world.sidecars[sidecar].life = Life::Serving,
-            _ => return false,
-        }
-        true
-    }
-
-    /// The store is replaced by one that has forgotten the leases.
-    pub(super) fn fail_over(&self, world: &mut World) -> bool {
-        if world.happened.failovers == self.bounds.failovers {
-            return false;
-        }
-        world.happened.failovers += 1;
-        if let Some(holder) = world.lease.take() {
-            world.quarantine = world.quarantine.with(holder);
-        }
-        if self.lacks(Flaw::RegisterForgotten) {
-            world.register = Default::default();
-        }
-        true
+        let mut next = world.clone();
+        next.register[sidecar] = Some(entry);
+        Some(next)
     }
 }
 
-fn replace(world: &mut World, state: FlagState) -> bool {
-    world.document = Document::new(state);
-    true
+/// The world with another document in the store.
+fn replaced(world: &World, state: FlagState) -> World {
+    World { document: Document::new(state), ..world.clone() }
 }

@@ -32,6 +32,7 @@ pub enum Event {
     Join(usize),
     Crash(usize),
     Bury(usize),
+    Restart(usize),
     Cut(usize),
     FailOver,
     RunOut,
@@ -77,10 +78,11 @@ impl Model for Protocol {
             events.push(Event::ForcedStep);
         }
         for sidecar in 0..self.bounds.sidecars {
-            events.extend(match world.sidecars[sidecar].life {
-                Life::Absent => &[Event::Join as fn(usize) -> Event][..],
-                Life::Dead => &[Event::Bury, Event::CatchUp],
-                Life::Serving | Life::CutOff => &[
+            let kinds: &[fn(usize) -> Event] = match world.sidecars[sidecar].life {
+                Life::Absent => &[Event::Join],
+                Life::Dead => &[Event::Bury, Event::Restart, Event::CatchUp],
+                Life::CutOff => &[Event::Begin, Event::CatchUp, Event::Crash, Event::Cut],
+                Life::Serving => &[
                     Event::Apply,
                     Event::Beat,
                     Event::Begin,
@@ -88,42 +90,45 @@ impl Model for Protocol {
                     Event::Crash,
                     Event::Cut,
                 ],
-            }
-            .iter()
-            .map(|event| event(sidecar)));
+            };
+            events.extend(kinds.iter().map(|kind| kind(sidecar)));
         }
         for update in (0..self.bounds.updates).filter(|it| world.updates[*it].is_open()) {
-            events.extend(
-                [Event::Grant, Event::Read, Event::Write, Event::Answer, Event::GiveUp, Event::Lapse]
-                    .map(|event| event(update)),
-            );
+            let kinds: [fn(usize) -> Event; 6] = [
+                Event::Grant,
+                Event::Read,
+                Event::Write,
+                Event::Answer,
+                Event::GiveUp,
+                Event::Lapse,
+            ];
+            events.extend(kinds.map(|kind| kind(update)));
         }
     }
 
-    fn next_state(&self, before: &World, event: Event) -> Option<World> {
-        let mut world = before.clone();
-        let happened = match event {
-            Event::Change => self.change(&mut world),
-            Event::Step => self.step(&mut world, false),
-            Event::ForcedStep => self.step(&mut world, true),
-            Event::Apply(sidecar) => self.apply(&mut world, sidecar),
-            Event::Beat(sidecar) => self.beat(&mut world, sidecar),
-            Event::CatchUp(sidecar) => self.catch_up(&mut world, sidecar),
-            Event::Join(sidecar) => self.join(&mut world, sidecar),
-            Event::Crash(sidecar) => self.crash(&mut world, sidecar),
-            Event::Bury(sidecar) => self.bury(&mut world, sidecar),
-            Event::Cut(sidecar) => self.cut(&mut world, sidecar),
-            Event::FailOver => self.fail_over(&mut world),
-            Event::RunOut => self.run_out(&mut world),
-            Event::Begin(sidecar) => self.begin(&mut world, sidecar),
-            Event::Grant(update) => self.grant(&mut world, update),
-            Event::Read(update) => self.read(&mut world, update),
-            Event::Write(update) => self.write(&mut world, update),
-            Event::Answer(update) => self.answer(&mut world, update),
-            Event::GiveUp(update) => self.give_up(&mut world, update),
-            Event::Lapse(update) => self.lapse(&mut world, update),
-        };
-        happened.then_some(world)
+    fn next_state(&self, world: &World, event: Event) -> Option<World> {
+        match event {
+            Event::Change => self.change(world),
+            Event::Step => self.step(world, false),
+            Event::ForcedStep => self.step(world, true),
+            Event::Apply(sidecar) => self.apply(world, sidecar),
+            Event::Beat(sidecar) => self.beat(world, sidecar),
+            Event::CatchUp(sidecar) => self.catch_up(world, sidecar),
+            Event::Join(sidecar) => self.join(world, sidecar),
+            Event::Crash(sidecar) => self.crash(world, sidecar),
+            Event::Bury(sidecar) => self.bury(world, sidecar),
+            Event::Restart(sidecar) => self.restart(world, sidecar),
+            Event::Cut(sidecar) => self.cut(world, sidecar),
+            Event::FailOver => self.fail_over(world),
+            Event::RunOut => self.run_out(world),
+            Event::Begin(sidecar) => self.begin(world, sidecar),
+            Event::Grant(update) => self.grant(world, update),
+            Event::Read(update) => self.read(world, update),
+            Event::Write(update) => self.write(world, update),
+            Event::Answer(update) => self.answer(world, update),
+            Event::GiveUp(update) => self.give_up(world, update),
+            Event::Lapse(update) => self.lapse(world, update),
+        }
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

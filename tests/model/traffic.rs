@@ -4,11 +4,11 @@ use interlock::domain::flag::{Path, Strategy};
 use interlock::domain::transition::Stage;
 
 use super::bounds::{Flaw, Protocol};
-use super::world::{Life, Phase, Sidecar, Update, World};
+use super::world::{Life, NAMES, Phase, Sidecar, Update, World};
 
 impl Protocol {
     /// Whether an update holds the lease for as long as it runs. An edit of `atomic` in F may: see [`Self::grant`].
-    pub(super) fn takes_lease(&self, stage: Stage) -> bool {
+    pub fn takes_lease(&self, stage: Stage) -> bool {
         match stage {
             Stage::Legacy => false,
             Stage::Guarded | Stage::GuardedFixed => true,
@@ -16,125 +16,113 @@ impl Protocol {
         }
     }
 
-    /// Whether a decided update has sent nothing yet: it needs a lease first, or is an edit.
-    pub(super) fn waits_for_store(&self, update: &Update) -> bool {
-        let edits = self.strategy == Strategy::Atomic;
-        let needs = |stage| self.takes_lease(stage) || (edits && stage == Stage::Fixed);
-        !update.exposed && update.rule.is_some_and(|rule| needs(rule.stage))
+    /// Whether a stage's updates need the store: for the lease, or as they are edits in it.
+    fn needs_store(&self, stage: Stage) -> bool {
+        let edits = self.strategy == Strategy::Atomic && stage == Stage::Fixed;
+        edits || self.takes_lease(stage)
     }
 
-    /// Whether an update that was sent runs in the legacy app, which reads and writes all of the entity.
+    /// Whether an update was decided, and nothing of it was sent.
+    pub fn is_unsent(&self, update: &Update) -> bool {
+        let waits = update.rule.is_some_and(|rule| self.needs_store(rule.stage));
+        update.phase == Phase::Decided && waits && !update.exposed
+    }
+
+    /// Whether an update that was sent runs in the legacy app, which reads all of the entity and writes all of it back.
     fn is_legacy(&self, update: &Update) -> bool {
         let Some(rule) = update.rule else { return false };
-        let by_stage = rule.stage.path() == Path::Legacy;
-        by_stage || update.exposed || self.strategy != Strategy::Upstream
+        let falls_back = update.exposed && !self.lacks(Flaw::FixedOnStoreLoss);
+        rule.stage.path() == Path::Legacy || falls_back || self.strategy != Strategy::Upstream
     }
 
     /// A sidecar decides the next update, by what it has applied.
-    pub(super) fn begin(&self, world: &mut World, sidecar: usize) -> bool {
-        let Sidecar { life, rule: Some(rule) } = world.sidecars[sidecar] else { return false };
-        let next = world.updates.iter().take(self.bounds.updates);
-        let Some(place) = next.map(|it| it.phase).position(|it| it == Phase::Idle) else {
-            return false;
-        };
-        let update = Update {
+    pub fn begin(&self, world: &World, sidecar: usize) -> Option<World> {
+        let Sidecar { life, rule } = world.sidecars[sidecar];
+        let rule = rule.filter(|_| world.sidecars[sidecar].is_up())?;
+        let mut updates = world.updates.iter().take(self.bounds.updates);
+        let place = updates.position(|it| it.phase == Phase::Idle)?;
+        let exposed = life == Life::CutOff && self.needs_store(rule.stage);
+        let falls_back = self.lacks(Flaw::LegacyOnStoreLoss) || self.lacks(Flaw::FixedOnStoreLoss);
+        if exposed && !falls_back {
+            return None;
+        }
+        let mut next = world.clone();
+        next.updates[place] = Update {
             phase: Phase::Decided,
             by: sidecar,
             rule: Some(rule),
-            given_up: false,
-            exposed: false,
+            exposed,
+            ..Update::default()
         };
-        let stuck = life == Life::CutOff && self.waits_for_store(&update);
-        if !matches!(life, Life::Serving | Life::CutOff)
-            || (stuck && !self.lacks(Flaw::LegacyOnStoreLoss))
-        {
-            return false;
-        }
-        world.updates[place] = Update { exposed: stuck, ..update };
-        true
+        Some(next)
     }
 
     /// An update gets the lease, and is sent. One of `atomic` in F gets it as well, when its edit was refused: it goes to
     /// the app then.
-    pub(super) fn grant(&self, world: &mut World, place: usize) -> bool {
+    pub fn grant(&self, world: &World, place: usize) -> Option<World> {
         let update = &world.updates[place];
-        let waits = update.phase == Phase::Decided && self.waits_for_store(update);
-        if !waits || world.lease.is_some() || !self.reaches_store(world, update) {
-            return false;
+        let quarantined = !world.quarantine.is_empty() && !self.lacks(Flaw::NoQuarantine);
+        let free = world.lease.is_none() && !quarantined;
+        if !self.is_unsent(update) || !free || world.sidecars[update.by].life != Life::Serving {
+            return None;
         }
-        if !world.quarantine.is_empty() && !self.grants_in_quarantine() {
-            return false;
-        }
-        world.lease = Some(place);
-        world.updates[place].phase = Phase::Held;
-        true
-    }
-
-    fn reaches_store(&self, world: &World, update: &Update) -> bool {
-        world.sidecars[update.by].life == Life::Serving
-    }
-
-    fn grants_in_quarantine(&self) -> bool {
-        self.lacks(Flaw::NoQuarantine)
+        let mut next = world.clone();
+        next.lease = Some(place);
+        next.updates[place].phase = Phase::Held;
+        Some(next)
     }
 
     /// The legacy app reads the entity.
-    pub(super) fn read(&self, world: &mut World, place: usize) -> bool {
+    pub fn read(&self, world: &World, place: usize) -> Option<World> {
         let update = &world.updates[place];
-        let sent = match update.phase {
-            Phase::Decided => !self.waits_for_store(update),
-            Phase::Held => true,
-            _ => false,
-        };
+        let sent = matches!(update.phase, Phase::Decided | Phase::Held) && !self.is_unsent(update);
         if !sent || !self.is_legacy(update) {
-            return false;
+            return None;
         }
-        world.updates[place].phase = Phase::Read(world.entity);
-        true
+        let mut next = world.clone();
+        next.updates[place].phase = Phase::Read(world.entity);
+        Some(next)
     }
 
     /// An update is made: what the legacy app has read is written back with it, or it is added to what is there.
-    pub(super) fn write(&self, world: &mut World, place: usize) -> bool {
-        let update = world.updates[place];
+    pub fn write(&self, world: &World, place: usize) -> Option<World> {
+        let update = &world.updates[place];
         let found = match update.phase {
             Phase::Read(found) => found,
-            Phase::Held if !self.is_legacy(&update) => world.entity,
-            Phase::Decided if self.waits_for_store(&update) => {
-                if !self.may_edit(world, &update) {
-                    return false;
-                }
-                world.entity
+            Phase::Decided if self.is_unsent(update) => {
+                self.may_edit(world, update).then_some(world.entity)?
             }
-            Phase::Decided if !self.is_legacy(&update) => world.entity,
-            _ => return false,
+            Phase::Decided | Phase::Held if !self.is_legacy(update) => world.entity,
+            _ => return None,
         };
-        world.entity = found.with(place);
+        let mut next = world.clone();
+        next.entity = found.with(place);
         match (update.given_up, self.bounds.late_answers) {
-            (true, _) => world.end(place, Phase::Landed),
-            (false, true) => world.updates[place].phase = Phase::Written,
-            (false, false) => self.acknowledge(world, place),
+            (true, _) => next.end(place, Phase::Landed),
+            (false, true) => next.updates[place].phase = Phase::Written,
+            (false, false) => self.acknowledge(&mut next, place),
         }
-        true
+        Some(next)
     }
 
     /// Whether the script of `atomic` makes an edit now.
     fn may_edit(&self, world: &World, update: &Update) -> bool {
-        let fixed = update.rule.is_some_and(|rule| rule.stage == Stage::Fixed);
+        let edits = self.strategy == Strategy::Atomic
+            && update.rule.is_some_and(|rule| rule.stage == Stage::Fixed);
         let free = world.lease.is_none() || self.lacks(Flaw::EditIgnoresLease);
-        let quarantined = !world.quarantine.is_empty()
-            && !self.grants_in_quarantine()
-            && !self.lacks(Flaw::EditsInQuarantine);
-        let edits = fixed && self.strategy == Strategy::Atomic;
-        edits && free && !quarantined && self.reaches_store(world, update)
+        let anyway = self.lacks(Flaw::NoQuarantine) || self.lacks(Flaw::EditsInQuarantine);
+        let reaches = world.sidecars[update.by].life == Life::Serving;
+        edits && free && reaches && (anyway || world.quarantine.is_empty())
     }
 
     /// The sidecar hears that an update was made.
-    pub(super) fn answer(&self, world: &mut World, place: usize) -> bool {
-        let heard = world.updates[place].phase == Phase::Written;
-        if heard {
-            self.acknowledge(world, place);
+    pub fn answer(&self, world: &World, place: usize) -> Option<World> {
+        if world.updates[place].phase != Phase::Written {
+            return None;
         }
-        heard
+        let mut next = world.clone();
+        self.acknowledge(&mut next, place);
+        Some(next)
     }
 
     fn acknowledge(&self, world: &mut World, place: usize) {
@@ -144,7 +132,9 @@ impl Protocol {
             if world.document.rule.stage == Stage::Fixed {
                 world.protected = world.protected.with(place);
             }
-            if !self.is_exposed(world, &update) {
+            // Who was gone past can't know.
+            let gone_past = world.document.state.forced.contains(NAMES[update.by]);
+            if !gone_past && !self.is_exposed(world, &update) {
                 world.called_protected = world.called_protected.with(place);
             }
         }
@@ -161,34 +151,31 @@ impl Protocol {
         forced || (passed && now.skipped && !self.takes_lease(then.stage))
     }
 
-    /// The sidecar gives a legacy call up. The app does not hear of that.
-    pub(super) fn give_up(&self, world: &mut World, place: usize) -> bool {
-        let update = world.updates[place];
-        let waits = update.phase == Phase::Decided && self.waits_for_store(&update);
-        let sent = matches!(update.phase, Phase::Decided | Phase::Held | Phase::Read(_));
+    /// The sidecar gives a legacy call up. The app does not hear of that. (A fixed call that is given up undoes nothing.)
+    pub fn give_up(&self, world: &World, place: usize) -> Option<World> {
+        let update = &world.updates[place];
+        let runs = update.is_open() && update.phase != Phase::Written && !self.is_unsent(update);
         let left = world.happened.timeouts < self.bounds.timeouts;
-        if !left || !sent || waits || update.given_up || !self.is_legacy(&update) {
-            return false;
+        if !left || !runs || update.given_up || !self.is_legacy(update) {
+            return None;
         }
-        world.happened.timeouts += 1;
-        world.updates[place].given_up = true;
+        let mut next = world.clone();
+        next.happened.timeouts += 1;
+        next.updates[place].given_up = true;
         if self.lacks(Flaw::ReleasedOnTimeout) {
-            world.free(place);
+            next.free(place);
         }
-        true
+        Some(next)
     }
 
     /// D is over: a call that was given up has not written, and will not any more. Its lease runs out.
-    pub(super) fn lapse(&self, world: &mut World, place: usize) -> bool {
-        let lapses = world.updates[place].is_open() && world.updates[place].given_up;
-        if lapses {
-            world.end(place, Phase::Over);
+    pub fn lapse(&self, world: &World, place: usize) -> Option<World> {
+        let update = &world.updates[place];
+        if !update.is_open() || !update.given_up {
+            return None;
         }
-        lapses
-    }
-
-    /// A lease runs out under its call.
-    pub(super) fn run_out(&self, world: &mut World) -> bool {
-        self.lacks(Flaw::LeaseRunsOut) && world.lease.take().is_some()
+        let mut next = world.clone();
+        next.end(place, Phase::Over);
+        Some(next)
     }
 }

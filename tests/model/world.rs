@@ -20,7 +20,7 @@ pub const MOST_UPDATES: usize = 4;
 pub const NAMES: [&str; MOST_SIDECARS] = ["a", "b", "c"];
 
 /// Updates, one bit each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Updates(u8);
 
 impl Updates {
@@ -47,7 +47,7 @@ impl Updates {
 }
 
 /// What a sidecar decides by: as much of a flag's state as concerns the entity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rule {
     pub turn: Turn,
     pub stage: Stage,
@@ -90,7 +90,7 @@ impl Hash for Document {
 }
 
 /// What a sidecar said of itself last; `None` in it is what it has not applied yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entry {
     pub applied: Option<Turn>,
     /// No update that it decided by an earlier turn may still write.
@@ -98,19 +98,19 @@ pub struct Entry {
 }
 
 /// What a sidecar is at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Life {
-    /// It has not started.
-    #[default]
-    Absent,
     Serving,
     /// It serves, and doesn't reach the store.
     CutOff,
     /// Its process has ended; what it sent goes on in the app.
     Dead,
+    /// It has not started. The last of them, so that those that have are in the first places.
+    #[default]
+    Absent,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sidecar {
     pub life: Life,
     pub rule: Option<Rule>,
@@ -150,8 +150,10 @@ pub struct Update {
     pub rule: Option<Rule>,
     /// The sidecar doesn't wait for it any more, and will not tell that it was made.
     pub given_up: bool,
-    /// It takes the legacy path without the lease that its stage asks for.
+    /// It goes without the lease that its stage asks for.
     pub exposed: bool,
+    /// Its sidecar's process has ended, and the next one knows nothing of it.
+    pub orphaned: bool,
 }
 
 impl Update {
@@ -194,10 +196,31 @@ impl World {
     /// What a sidecar says of itself when it is asked now.
     pub fn report(&self, sidecar: usize, counts: impl Fn(&Update) -> bool) -> Entry {
         let Some(rule) = self.sidecars[sidecar].rule else { return Entry::default() };
-        let open = self.updates.iter().filter(|it| it.is_open() && it.by == sidecar && counts(it));
+        let mine = |it: &&Update| it.is_open() && it.by == sidecar && !it.orphaned;
+        let open = self.updates.iter().filter(mine).filter(|it| counts(it));
         let oldest = open.filter_map(|it| it.rule).map(|it| it.turn).min();
         let clear = oldest.map_or(rule.turn, |oldest| oldest.min(rule.turn));
         Entry { applied: Some(rule.turn), clear: Some(clear) }
+    }
+
+    /// The same state with the sidecars in one order for all that differ in nothing but their places.
+    pub fn in_order(&self) -> Self {
+        let mut order = [0, 1, 2];
+        let key = |sidecar: &usize| {
+            let mine = |update: &usize| {
+                self.updates[*update].is_open() && self.updates[*update].by == *sidecar
+            };
+            let mine = (0..MOST_UPDATES).filter(mine).fold(Updates::default(), Updates::with);
+            (self.sidecars[*sidecar], self.register[*sidecar], mine)
+        };
+        order.sort_by_key(key);
+        let mut world = self.clone();
+        world.sidecars = order.map(|place| self.sidecars[place]);
+        world.register = order.map(|place| self.register[place]);
+        for update in world.updates.iter_mut().filter(|it| it.is_open()) {
+            update.by = order.iter().position(|place| *place == update.by).unwrap_or(update.by);
+        }
+        world
     }
 
     /// The end of an update, at which its lease is free at the earliest.
