@@ -24,10 +24,6 @@ pub const NAMES: [&str; MOST_SIDECARS] = ["a", "b", "c"];
 pub struct Updates(u8);
 
 impl Updates {
-    pub fn has(self, update: usize) -> bool {
-        self.0 & (1 << update) != 0
-    }
-
     pub fn with(self, update: usize) -> Self {
         Self(self.0 | 1 << update)
     }
