@@ -1,7 +1,11 @@
 //! What a run of the model consists of, and what is left out of the protocol in it.
 
-use interlock::domain::flag::{Change, Strategy};
+use std::fmt;
+
+use interlock::domain::flag::{Change, Path, Strategy};
 use interlock::domain::percent::Percent;
+
+use super::world::ENTITY;
 
 /// What an operator does; the next may come at any time, in the middle of the one before too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,15 +14,24 @@ pub enum Asked {
     Down,
     Kill,
     Resume,
+    /// Ties the entity to the fixed path.
+    PinFixed,
+    /// Ties the entity to the legacy path.
+    PinLegacy,
+    Unpin,
 }
 
 impl Asked {
     pub fn change(self) -> Change {
+        let pin = |path| Change::Pin { entity: ENTITY.to_owned(), path };
         match self {
             Self::Up => Change::Percent(Percent::FULL),
             Self::Down => Change::Percent(Percent::ZERO),
             Self::Kill => Change::Kill,
             Self::Resume => Change::Resume,
+            Self::PinFixed => pin(Some(Path::Fixed)),
+            Self::PinLegacy => pin(Some(Path::Legacy)),
+            Self::Unpin => pin(None),
         }
     }
 }
@@ -53,7 +66,7 @@ impl Bounds {
     /// Two sidecars, two updates, no faults.
     pub const fn of(changes: &'static [Asked]) -> Self {
         let percent = match changes {
-            [Asked::Down | Asked::Kill, ..] => Percent::FULL,
+            [Asked::Down | Asked::Kill | Asked::PinLegacy, ..] => Percent::FULL,
             _ => Percent::ZERO,
         };
         Self {
@@ -129,5 +142,37 @@ pub struct Protocol {
 impl Protocol {
     pub fn lacks(&self, flaw: Flaw) -> bool {
         self.flaw == Some(flaw)
+    }
+}
+
+/// As the output of a run names it.
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Bounds { changes, sidecars, joins, restarts, updates, .. } = self.bounds;
+        let Bounds { timeouts, crashes, failovers, cuts, force, late_answers, .. } = self.bounds;
+        write!(
+            f,
+            "{} {changes:?}, {sidecars} sidecars, {updates} updates",
+            self.strategy.as_str()
+        )?;
+        let counted = [
+            (timeouts, "timeouts"),
+            (crashes, "crashes"),
+            (failovers, "failovers"),
+            (cuts, "cuts"),
+        ];
+        for (most, name) in counted.into_iter().filter(|(most, _)| *most > 0) {
+            write!(f, ", {most} {name}")?;
+        }
+        let flags = [
+            (joins, "one joins"),
+            (restarts, "restarts"),
+            (force, "force"),
+            (late_answers, "late answers"),
+        ];
+        for (_, name) in flags.into_iter().filter(|(on, _)| *on) {
+            write!(f, ", {name}")?;
+        }
+        self.flaw.map_or(Ok(()), |flaw| write!(f, ", {flaw:?}"))
     }
 }

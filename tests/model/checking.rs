@@ -47,15 +47,15 @@ pub fn keeps(protocol: Protocol, promises: &[&'static str]) {
 
     for promise in promises {
         if let Some(path) = found.get(promise) {
-            panic!("{promise} fails in {protocol:?}:\n{}", told(&protocol, path));
+            panic!("{promise} fails in {protocol}:\n{}", told(path));
         }
     }
     for property in protocol.properties() {
         let happens = property.expectation == Expectation::Sometimes;
-        assert!(!happens || found.contains_key(property.name), "{} in {protocol:?}", property.name);
+        assert!(!happens || found.contains_key(property.name), "{} in {protocol}", property.name);
     }
     let states = checker.unique_state_count();
-    println!("{protocol:?}: {states} states, {:.1?}", began.elapsed());
+    println!("{protocol}: {states} states, {:.1?}", began.elapsed());
 }
 
 /// With a rule broken a promise is not kept, for each of the strategies; with the rule it is. `--no-capture` shows how.
@@ -70,8 +70,8 @@ pub fn loses(flaw: Flaw, strategies: &[Strategy], bounds: Bounds, promise: &'sta
 /// A promise is not kept: there is a shortest way to a state in which something is gone.
 pub fn breaks(protocol: Protocol, promise: &'static str) {
     let path = shortest(protocol, promise);
-    let path = path.unwrap_or_else(|| panic!("{promise} holds in {protocol:?}"));
-    let told = told(&protocol, &path);
+    let path = path.unwrap_or_else(|| panic!("{promise} holds in {protocol}"));
+    let told = told(&path);
 
     let property = protocol.properties().into_iter().find(|it| it.name == promise);
     let property = property.expect("the promise is one of the model's");
@@ -80,7 +80,7 @@ pub fn breaks(protocol: Protocol, promise: &'static str) {
     assert!(!(property.condition)(&protocol, &last), "{told}");
     assert!(states.iter().all(|state| (property.condition)(&protocol, state)), "{told}");
     assert!(!states.is_empty(), "the first state is sound: {told}");
-    println!("{protocol:?}: {promise} fails after {} events:\n{told}", states.len());
+    println!("{protocol}: {promise} fails after {} events:\n{told}", states.len());
 }
 
 /// The checker goes on for a while after it has found something, and keeps the last that it finds.
@@ -103,7 +103,7 @@ fn checker(protocol: Protocol, promises: &[&'static str]) -> CheckerBuilder<Prot
 }
 
 /// What happened, a line each, and what the entity was then.
-fn told(protocol: &Protocol, path: &Path<World, Event>) -> String {
+fn told(path: &Path<World, Event>) -> String {
     let mut text = String::new();
     let events = path.clone().into_actions();
     let after = path.clone().into_states().into_iter().skip(1);
@@ -111,5 +111,5 @@ fn told(protocol: &Protocol, path: &Path<World, Event>) -> String {
         let stage = world.document.rule.stage;
         text += &format!("  {event:?}: the document in {stage:?}, {:?}\n", world.entity);
     }
-    format!("{text}  by {:?}", protocol.strategy)
+    text
 }

@@ -70,6 +70,14 @@ fn everything_at_once() {
     }
 }
 
+#[test]
+fn a_pin_moves_its_entity_as_a_flip_does() {
+    let pins: [&[Asked]; 2] = [&[Asked::PinFixed, Asked::Unpin], &[Asked::Up, Asked::PinLegacy]];
+    for changes in pins {
+        hold(&[Bounds::of(changes)], |bounds| Bounds { timeouts: 1, ..bounds }, ALL);
+    }
+}
+
 /// Who goes on without a silent sidecar loses updates, and says so of each.
 #[test]
 fn what_a_forced_step_may_undo_is_not_called_protected() {

@@ -1,11 +1,11 @@
 //! The model: which states there are at first, what can happen in each, and what must hold in all of them.
 
-use interlock::domain::flag::{Path, Strategy};
+use interlock::domain::flag::Strategy;
 use interlock::domain::transition::Stage;
 use stateright::{Model, Property};
 
-use super::bounds::{Asked, Protocol};
-use super::world::{Entry, Happened, Life, Phase, Sidecar, Updates, World};
+use super::bounds::Protocol;
+use super::world::{Document, ENTITY, Entry, FLAG, Happened, Life, Phase, Sidecar, Updates, World};
 
 /// No acknowledged update that was protected, by the document, is missing in the entity.
 pub const NOTHING_LOST: &str = "no protected update is undone";
@@ -164,15 +164,11 @@ impl Protocol {
     }
 
     fn has_arrived(&self, world: &World) -> bool {
-        let last = self.bounds.changes.last();
-        let path = match last {
-            Some(Asked::Up | Asked::Resume) => Path::Fixed,
-            Some(Asked::Down | Asked::Kill) | None => Path::Legacy,
-        };
-        let document = &world.document;
+        let Document { state, rule } = &world.document;
+        let target = Stage::at_rest(state.path_at_rest(FLAG, ENTITY));
         usize::from(world.happened.changes) == self.bounds.changes.len()
-            && document.is_settled()
-            && document.rule.stage == Stage::at_rest(path)
-            && world.sidecars.iter().all(|it| !it.is_up() || it.rule == Some(document.rule))
+            && world.document.is_settled()
+            && rule.stage == target
+            && world.sidecars.iter().all(|it| !it.is_up() || it.rule == Some(*rule))
     }
 }

@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use interlock::domain::flag::FlagState;
-use interlock::domain::transition::{Stage, Turn};
+use interlock::domain::transition::{Stage, Transit, Turn};
 
 /// The one flag.
 pub const FLAG: &str = "flag";
@@ -80,8 +80,12 @@ impl Document {
 impl Hash for Document {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let state = &self.state;
-        let moving = state.transit.as_ref().map(|it| (it.low, it.high, it.stage));
-        (self.rule, state.percent, state.killed, &state.forced, moving).hash(hasher);
+        let moves = |transit: &Transit| {
+            (transit.low, transit.high, transit.stage, transit.entities.get(ENTITY).copied())
+        };
+        let moving = state.transit.as_deref().map(moves);
+        (self.rule, state.percent, state.killed, &state.forced).hash(hasher);
+        (state.pins.path_of(ENTITY), moving).hash(hasher);
     }
 }
 
