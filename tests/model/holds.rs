@@ -13,6 +13,12 @@ const ONCE: [Bounds; 2] = [Bounds::of(&[Asked::Up]), Bounds::of(&[Asked::Down])]
 const TWICE: [Bounds; 2] =
     [Bounds::of(&[Asked::Up, Asked::Down]), Bounds::of(&[Asked::Down, Asked::Up])];
 
+/// Those, and in large runs the second ones too.
+fn sized(always: &[Bounds], in_large: &[Bounds]) -> Vec<Bounds> {
+    let more = if is_large() { in_large } else { &[] };
+    [always, more].concat()
+}
+
 fn hold(flips: &[Bounds], with: impl Fn(Bounds) -> Bounds, promises: &[&'static str]) {
     for strategy in STRATEGIES {
         for bounds in flips {
@@ -21,12 +27,9 @@ fn hold(flips: &[Bounds], with: impl Fn(Bounds) -> Bounds, promises: &[&'static 
     }
 }
 
-/// With a fault among it; the second change in large runs alone.
+/// With a fault among it.
 fn hold_all(with: impl Fn(Bounds) -> Bounds) {
-    hold(&ONCE, &with, ALL);
-    if is_large() {
-        hold(&TWICE, with, ALL);
-    }
+    hold(&sized(&ONCE, &TWICE), with, ALL);
 }
 
 #[test]
@@ -72,30 +75,27 @@ fn everything_at_once() {
 
 #[test]
 fn a_pin_moves_its_entity_as_a_flip_does() {
-    let pins: [&[Asked]; 2] = [&[Asked::PinFixed, Asked::Unpin], &[Asked::Up, Asked::PinLegacy]];
-    for changes in pins {
-        hold(&[Bounds::of(changes)], |bounds| Bounds { timeouts: 1, ..bounds }, ALL);
-    }
+    let over_a_flip = [Bounds::of(&[Asked::Up, Asked::PinLegacy])];
+    let and_back = [Bounds::of(&[Asked::PinFixed, Asked::Unpin])];
+    let pins = sized(&over_a_flip, &and_back);
+    hold(&pins, |bounds| Bounds { timeouts: 1, ..bounds }, ALL);
 }
 
 /// Who goes on without a silent sidecar loses updates, and says so of each.
 #[test]
 fn what_a_forced_step_may_undo_is_not_called_protected() {
     let forced = |bounds| Bounds { cuts: 1, force: true, late_answers: true, ..bounds };
-    hold(&ONCE, forced, &[NOTHING_DENIED]);
-    if is_large() {
-        hold(&TWICE, forced, &[NOTHING_DENIED]);
-    }
+    hold(&sized(&ONCE, &TWICE), forced, &[NOTHING_DENIED]);
 }
 
 /// Of `serialize` and `atomic` a kill goes back like any other change.
 #[test]
 fn a_kill_is_an_orderly_way_back_where_the_fixed_path_looks_at_the_lease() {
-    let kills: [&[Asked]; 3] =
-        [&[Asked::Kill], &[Asked::Up, Asked::Kill], &[Asked::Kill, Asked::Resume]];
+    let kills = [Bounds::of(&[Asked::Kill]), Bounds::of(&[Asked::Kill, Asked::Resume])];
+    let in_the_middle = [Bounds::of(&[Asked::Up, Asked::Kill])];
     for strategy in [Strategy::Serialize, Strategy::Atomic] {
-        for changes in kills {
-            holds(strategy, Bounds { timeouts: 1, ..Bounds::of(changes) }, ALL);
+        for bounds in sized(&kills, &in_the_middle) {
+            holds(strategy, Bounds { timeouts: 1, ..bounds }, ALL);
         }
     }
 }
@@ -103,9 +103,10 @@ fn a_kill_is_an_orderly_way_back_where_the_fixed_path_looks_at_the_lease() {
 /// Of `upstream` it stops at once, so that it undoes what ends after it. What ended before it stays.
 #[test]
 fn a_kill_of_upstream_undoes_nothing_that_was_acknowledged_before_it() {
-    let kills: [&[Asked]; 2] = [&[Asked::Kill], &[Asked::Kill, Asked::Resume]];
-    for changes in kills {
-        let bounds = Bounds { timeouts: 1, late_answers: true, ..Bounds::of(changes) };
+    let kills = [Bounds::of(&[Asked::Kill])];
+    let and_back = [Bounds::of(&[Asked::Kill, Asked::Resume])];
+    for bounds in sized(&kills, &and_back) {
+        let bounds = Bounds { timeouts: 1, late_answers: true, ..bounds };
         holds(Strategy::Upstream, bounds, &[NOTHING_LOST]);
     }
 }
@@ -113,10 +114,9 @@ fn a_kill_of_upstream_undoes_nothing_that_was_acknowledged_before_it() {
 /// In F' a call that can't have the lease endangers nobody but itself, if it still goes to the fixed app.
 #[test]
 fn a_guarded_fixed_call_may_go_on_without_the_store_to_the_fixed_app() {
-    let second = if is_large() { &TWICE[..] } else { &[] };
-    for bounds in ONCE.iter().chain(second) {
+    for bounds in sized(&ONCE, &TWICE) {
         let (strategy, flaw) = (Strategy::Upstream, Some(Flaw::FixedOnStoreLoss));
-        let bounds = Bounds { cuts: 1, ..*bounds };
+        let bounds = Bounds { cuts: 1, ..bounds };
         keeps(Protocol { strategy, bounds, flaw }, ALL);
     }
 }
