@@ -58,12 +58,14 @@ pub fn keeps(protocol: Protocol, promises: &[&'static str]) {
     println!("{protocol}: {states} states, {:.1?}", began.elapsed());
 }
 
-/// With a rule broken a promise is not kept, for each of the strategies; with the rule it is. `--no-capture` shows how.
-pub fn loses(flaw: Flaw, strategies: &[Strategy], bounds: Bounds, promise: &'static str) {
+/// With a rule broken these promises are not kept, for each of the strategies; with the rule they are. `--no-capture` shows
+/// how.
+pub fn loses(flaw: Flaw, strategies: &[Strategy], bounds: Bounds, promises: &[&'static str]) {
     for strategy in strategies {
-        let (strategy, flaw) = (*strategy, Some(flaw));
-        breaks(Protocol { strategy, bounds, flaw }, promise);
-        holds(strategy, bounds, &[promise]);
+        for promise in promises {
+            breaks(Protocol { strategy: *strategy, bounds, flaw: Some(flaw) }, promise);
+        }
+        holds(*strategy, bounds, promises);
     }
 }
 
