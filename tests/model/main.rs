@@ -17,7 +17,12 @@
 //! [`FlagState`]: interlock::domain::flag::FlagState
 //! [`barrier`]: interlock::domain::transition::barrier
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a protocol that is wrong fails its test")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a protocol that is wrong fails its test, and what was found is shown to who asks for it"
+)]
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 mod bounds;
