@@ -8,6 +8,9 @@ use interlock::domain::transition::{Report, SILENT_AFTER_MS, Stage, barrier};
 use super::bounds::{Asked, Flaw, Protocol};
 use super::world::{Document, Entry, FLAG, Life, NAMES, Sidecar, World};
 
+/// What every state's fingerprint is.
+const ONE_STATE: u32 = 0;
+
 impl Protocol {
     /// The document before the first change.
     pub fn first_document(&self) -> Document {
@@ -61,6 +64,8 @@ impl Protocol {
                 Life::Serving | Life::Absent => 0,
             },
             applied: entry.applied,
+            // The document never goes back here, so that a turn names one state.
+            state: ONE_STATE,
             clear: if self.lacks(Flaw::NoDrain) { entry.applied } else { entry.clear },
             calls: 0,
             oldest_ms: 0,
@@ -72,7 +77,7 @@ impl Protocol {
         let entries = entries.filter_map(|(sidecar, entry)| Some((sidecar, (*entry)?)));
         let heard = entries.filter(|(sidecar, _)| !left_out(*sidecar));
         let reports: Vec<Report> = heard.map(|(sidecar, entry)| report(sidecar, entry)).collect();
-        let waiting = barrier(world.document.rule.turn, &reports);
+        let waiting = barrier((world.document.rule.turn, ONE_STATE), &reports);
         let place = |id: &str| NAMES.iter().position(|name| *name == id);
         waiting.iter().filter_map(|it| place(&it.sidecar)).collect()
     }
