@@ -11,6 +11,14 @@ mod store;
 mod traces;
 mod workers;
 
+/// What a simulation puts a sidecar together from.
+#[cfg(test)]
+pub(crate) mod parts {
+    pub(crate) use super::flags::open_store;
+    pub(crate) use super::store::{Fleet, assemble};
+    pub(crate) use super::traces::topology;
+}
+
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;

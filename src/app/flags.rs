@@ -27,7 +27,7 @@ fn seed(flag: &FlagConfig) -> FlagSeed {
     }
 }
 
-pub(super) fn open_store(config: &Config, telemetry: &Telemetry) -> Result<FlagStore, StoreError> {
+pub(crate) fn open_store(config: &Config, telemetry: &Telemetry) -> Result<FlagStore, StoreError> {
     let seeds: Vec<FlagSeed> = config.flags.iter().map(seed).collect();
     let snapshot = config.store.snapshot.clone();
     let (store, report) = match config.store.redis {

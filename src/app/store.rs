@@ -1,35 +1,38 @@
 //! The store's thread: all that speaks to the fleet's Redis, and how it starts and ends.
 
+mod assembly;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::{Running, StartError, spawn};
 use crate::clock;
 use crate::config::{self, Config, RedisConfig};
-use crate::documents::{DocumentDesk, DocumentRequests, Documents};
+use crate::documents::{DocumentDesk, DocumentRequests};
 use crate::domain::flag::OnStoreLoss;
 use crate::fleet::gate::{Gate, Standing, changes_by};
 use crate::fleet::ledger::Progress;
 use crate::fleet::session::{Calls, Identity, Session};
 use crate::fleet::{Contact, FleetView, Keys, SidecarView};
 use crate::idempotency::{self, Clerk, FleetRecords, LocalRecords};
-use crate::lease::{self, Desk, Errand, FleetLeases, LocalLeases, SidecarLeases, StoreTerms};
+use crate::lease::{self, Desk, Errand, LocalLeases, SidecarLeases, StoreTerms};
 use crate::proxy::worker::InStore;
 use crate::remote::{Pushed, Remote};
 use crate::shadow::Records;
 use crate::shadow::records::Archive;
-use crate::shadow::{FleetJournal, JournalClerk, JournalRequests};
-use crate::store::{Crew, FlagSeed, FlagStore, FlagSync, FleetFlags, FleetRequests};
-use crate::telemetry::events::StoreConfigured;
+use crate::shadow::{JournalClerk, JournalRequests};
+use crate::store::{Crew, FlagSeed, FlagStore, FlagSync, FleetRequests};
 use crate::telemetry::labels::LeaseGate;
 use crate::telemetry::{Telemetry, VERSION};
+use crate::watch;
+pub(crate) use assembly::{Fleet, assemble};
 
 /// The longest that a start waits for the store to be joined or found gone; then it goes on, and is told of either later.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,17 +50,6 @@ const MAX_HOST_NAME: usize = 63;
 pub(super) struct StoreThread {
     running: Running,
     stop: oneshot::Sender<()>,
-}
-
-/// What the other threads have of it.
-pub(super) struct Fleet {
-    pub(super) leases: SidecarLeases,
-    pub(super) documents: Documents,
-    pub(super) keys: FleetRecords,
-    pub(super) flags: FleetFlags,
-    pub(super) view: Arc<ArcSwap<FleetView>>,
-    pub(super) journal: FleetJournal,
-    pub(super) records: Records,
 }
 
 /// What the thread starts with.
@@ -95,49 +87,19 @@ impl StoreThread {
         flags: &FlagStore,
         telemetry: &Telemetry,
     ) -> Result<(Self, Fleet), StartError> {
-        StoreConfigured.emit(telemetry);
-        let gate = Gate::new();
-        let (desk, errands) = mpsc::unbounded_channel();
-        let leases = FleetLeases::new(gate.clone(), redis.timeout, desk.clone());
-        // After a restart the host's name may be the same, and by chance the rest of it: no two calls have one name.
-        let sidecar = format!("{}/{:x}", me.id, me.started_ms);
-        let (documents, edits) = Documents::new(gate.clone(), sidecar.clone());
-        let (keys, of_keys) = FleetRecords::new(&sidecar);
-        let (fleet_flags, requests) = FleetFlags::new();
-        let (journal, exchanges) = FleetJournal::new();
-        let (records, archive) =
-            Records::in_store(&config.divergence, config.flags.len(), telemetry);
-        let view = Arc::<ArcSwap<FleetView>>::default();
-        let parts = Parts {
-            redis: redis.clone(),
-            me: me.clone(),
-            gate: gate.clone(),
-            quarantine: quarantine(config),
-            flags: flags.clone(),
-            requests,
-            applied: fleet_flags.applied(),
-            errands,
-            close: desk.clone(),
-            archive,
-            view: Arc::clone(&view),
-            telemetry: telemetry.clone(),
-        };
-        let ended_keys = keys.clone();
-        let asked = Asked { exchanges, edits, of_keys, ended_keys };
+        let (fleet, work) = assemble(config, redis, me, flags, telemetry);
+        let settled = fleet.settled();
         let (stop, stopped) = oneshot::channel();
         let running = spawn("store".to_owned(), move || {
             // It belongs to the thread that makes it.
             let runtime =
                 Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => runtime.block_on(serve(parts, asked, stopped)),
+                Ok(runtime) => runtime.block_on(work.run(stopped)),
                 Err(error) => tracing::error!(%error, "the store's thread gets no runtime"),
             }
         })?;
-        settled(&gate, fleet_flags.applied()).await;
-        let leases = SidecarLeases::Fleet(leases);
-        let flags = fleet_flags;
-        let fleet = Fleet { leases, documents, keys, flags, view, journal, records };
+        settled.await;
         Ok((Self { running, stop }, fleet))
     }
 
@@ -154,7 +116,7 @@ impl StoreThread {
 }
 
 /// Until leases are granted and the flags were read, or the store is found gone.
-async fn settled(gate: &Gate, mut applied: watch::Receiver<Option<u64>>) {
+async fn settled(gate: Gate, mut applied: watch::Receiver<Option<u64>>) {
     let deadline = clock::now() + START_TIMEOUT;
     let mut changes = gate.watch();
     while matches!(*gate.standing(), Standing::Rallying(_) | Standing::Draining) {

@@ -35,7 +35,7 @@ impl TraceThread {
     }
 }
 
-fn topology(config: &Config) -> Topology {
+pub(crate) fn topology(config: &Config) -> Topology {
     let routes =
         config.flags.iter().enumerate().flat_map(|(index, flag)| {
             flag.routes.iter().map(move |route| (route.name.clone(), index))
