@@ -1,7 +1,12 @@
 //! The one place that reads time, so that a simulation can replace it.
 
+#[cfg(test)]
+mod simulated;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+#[cfg(test)]
+pub(crate) use simulated::simulate_wall;
 pub use tokio::time::Instant;
 
 /// Monotonic time: for waits, deadlines and durations.
@@ -11,6 +16,10 @@ pub fn now() -> Instant {
 
 /// Wall time, for people: since the Unix epoch.
 pub fn wall() -> Duration {
+    #[cfg(test)]
+    if let Some(wall) = simulated::wall() {
+        return wall;
+    }
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
 }
 

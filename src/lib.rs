@@ -82,4 +82,9 @@ pub mod net;
 
 pub mod clock;
 
+pub mod watch;
+
 pub mod domain;
+
+#[cfg(test)]
+mod simulation;

@@ -1,5 +1,8 @@
 //! The one place that opens sockets, so that a simulation can replace it.
 
+#[cfg(test)]
+mod simulated;
+
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,6 +10,13 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 pub use std::net::TcpListener as BoundListener;
 pub use tokio::net::{TcpListener, TcpStream};
+
+#[cfg(test)]
+pub(crate) use simulated::{StoreStream, dial_store, simulate_store};
+
+/// A connection to the store.
+#[cfg(not(test))]
+pub type StoreStream = TcpStream;
 
 /// Connections that the kernel holds for us before they are accepted.
 const BACKLOG: i32 = 4096;
@@ -46,6 +56,19 @@ pub async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// Opens one connection to a server of the store.
+#[cfg(not(test))]
+pub async fn dial_store(host: &str, port: u16) -> io::Result<StoreStream> {
+    dial_watched(host, port).await
+}
+
+/// One whose loss is noticed soon.
+async fn dial_watched(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = dial(host, port).await?;
+    notice_loss(&stream)?;
+    Ok(stream)
+}
+
 /// What every connection of the data plane gets: no delay for small writes, and probes for a peer that vanished.
 pub fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
@@ -54,7 +77,7 @@ pub fn tune(stream: &TcpStream) -> io::Result<()> {
 
 /// Makes the kernel give up a connection to the store soon after its peer has vanished: what was sent is not acknowledged,
 /// or the probes of an idle connection are not answered. A peer that is there and does nothing is not noticed so.
-pub fn notice_loss(stream: &TcpStream) -> io::Result<()> {
+fn notice_loss(stream: &TcpStream) -> io::Result<()> {
     let probes =
         TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY).with_retries(PROBES);
     let socket = SockRef::from(stream);

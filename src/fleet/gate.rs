@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
 use tokio::time::timeout_at;
 
 use crate::clock::{self, Instant};
+use crate::watch;
 
 /// Which store, over which connections.
 #[derive(Debug, Default)]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::gate::{Era, Gate, Keeper, Place, Standing};
@@ -27,6 +27,7 @@ use crate::remote::{Connected, Lane, Remote, Script};
 use crate::telemetry::Telemetry;
 use crate::telemetry::events::FleetCounted;
 use crate::telemetry::labels::LeaseGate;
+use crate::watch;
 
 /// Between two beats while all is well.
 const BEAT_EVERY: Duration = Duration::from_secs(1);

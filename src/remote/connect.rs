@@ -163,12 +163,7 @@ impl Connector {
         login: Login<'_>,
         on_push: Option<OnPush>,
     ) -> Result<Opened, Failure> {
-        let dialed = async {
-            let stream = net::dial(&address.host, address.port).await?;
-            net::notice_loss(&stream)?;
-            Ok(stream)
-        };
-        let dialed = dialed.await;
+        let dialed = net::dial_store(&address.host, address.port).await;
         let stream = dialed.map_err(|source| Failure::Dial { address: address.clone(), source })?;
         let info = self.info(login);
         let opened = match &self.tls {

@@ -27,7 +27,7 @@ use std::rc::Rc;
 #[cfg(test)]
 use redis::Cmd;
 use redis::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::clock::{self, Instant};
@@ -35,6 +35,7 @@ use crate::config::RedisConfig;
 use crate::telemetry::Telemetry;
 use crate::telemetry::events::StoreFault;
 use crate::telemetry::labels::{StoreOperation, StoreResult};
+use crate::watch;
 use pool::Pool;
 use script::Hashes;
 

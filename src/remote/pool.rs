@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use redis::{Cmd, RedisError, Value};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::breaker::{Outage, Tell};
@@ -25,6 +24,7 @@ use crate::telemetry::events::{
     BreakerChanged, BreakerMoved, StoreAnswered, StorePushChanged, StoreUnreachable,
 };
 use crate::telemetry::labels::{StoreOperation, StoreResult};
+use crate::watch;
 
 /// What the store's tasks share. It lives on one thread.
 pub(super) struct Pool {

@@ -11,7 +11,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::credentials::{self, CredentialsError};
-use crate::net::TcpStream;
+use crate::net::StoreStream;
 use crate::tls::{self, PemFault};
 
 /// Why there is no secure connection.
@@ -55,8 +55,8 @@ impl Tls {
     pub(super) async fn secure(
         &self,
         host: &str,
-        stream: TcpStream,
-    ) -> Result<TlsStream<TcpStream>, TlsError> {
+        stream: StoreStream,
+    ) -> Result<TlsStream<StoreStream>, TlsError> {
         let trust = self.trust()?;
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| TlsError::Handshake(io::Error::other(error)))?;

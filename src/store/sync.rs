@@ -19,7 +19,7 @@ mod tests;
 
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::clock::{self, Instant};
 use crate::domain::decision::Freshness;
@@ -28,6 +28,7 @@ use crate::fleet::{Contact, Keys};
 use crate::remote::{Pushed, Remote};
 use crate::telemetry::Telemetry;
 use crate::telemetry::events::{FlagsLoaded, FreshnessChanged};
+use crate::watch;
 
 use super::refusal::Refused;
 use super::shelf::Shelf;

@@ -16,6 +16,8 @@ const FLAG: &str = "telemetry::FlagIndex";
 /// A module, and what it may import. A part of a module, `a::b`, grants that part alone.
 pub const TABLE: &[(&str, &[&str])] = &[
     ("main", &[ALL]),
+    // It runs whole sidecars without their sockets, and exists in tests alone.
+    ("simulation", &[ALL]),
     // `check` reads the admin plane's files with the eyes of the admin plane.
     ("cli", &["admin::auth", "admin::files", "clock", "config", "demo", "domain", "net", "tls"]),
     // The demo starts whole sidecars.
@@ -72,12 +74,21 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ),
     ("shadow", &["clock", "config", "domain", "fleet", "remote", "telemetry"]),
     // What speaks to the store emits events, and names what they are about.
-    ("store", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG]),
+    (
+        "store",
+        &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG, "watch"],
+    ),
     ("documents", &["domain", "fleet", "lease", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY]),
-    ("lease", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG]),
+    (
+        "lease",
+        &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG, "watch"],
+    ),
     ("idempotency", &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY]),
-    ("fleet", &["clock", "domain", "remote", EVENTS, LABELS, TELEMETRY, "telemetry::VERSION"]),
-    ("remote", &["clock", "config", "net", "tls", EVENTS, LABELS, TELEMETRY, TOPOLOGY]),
+    (
+        "fleet",
+        &["clock", "domain", "remote", EVENTS, LABELS, TELEMETRY, "telemetry::VERSION", "watch"],
+    ),
+    ("remote", &["clock", "config", "net", "tls", EVENTS, LABELS, TELEMETRY, TOPOLOGY, "watch"]),
     // The exporter of spans dials the collector.
     (
         "telemetry",
@@ -93,6 +104,7 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("config", &["domain"]),
     ("tls", &[]),
     ("net", &["clock"]),
+    ("watch", &[]),
     ("clock", &[]),
     ("domain", &[]),
 ];

@@ -33,6 +33,7 @@ use crate::clock::{self, Instant};
 use crate::domain::flag::OnStoreLoss;
 use crate::fleet::gate::{Era, Gate, Standing, changes_by};
 use crate::telemetry::labels::Exposure;
+use crate::watch;
 pub(crate) use desk::Desk;
 pub(crate) use errand::Errand;
 use errand::{Asked, Question, Refused};
@@ -198,7 +199,7 @@ impl Turn {
     async fn hold(
         &self,
         era: &Arc<Era>,
-        changes: &mut tokio::sync::watch::Receiver<()>,
+        changes: &mut watch::Receiver<()>,
         deadline: Instant,
     ) -> Result<(Hold, FencingToken), NoLease> {
         let mut asked = match self.inner.take(&self.entity) {

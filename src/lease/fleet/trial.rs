@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 
 use super::{Desk, FleetLeases};
@@ -19,6 +19,7 @@ use crate::lease::{Lease, LeaseError, LeaseTerms, Leases};
 use crate::remote::testing::{RedisConfig, TestCluster, TestServer};
 use crate::remote::{Pushed, Remote};
 use crate::telemetry::{Telemetry, Topology};
+use crate::watch;
 
 /// Long enough for a busy machine: nothing here is about the store's loss.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::connect::Connector;
@@ -21,6 +21,7 @@ use super::testing::{Folder, config, with_password};
 use super::*;
 use crate::config::StoreMode;
 use crate::telemetry::Topology;
+use crate::watch;
 
 /// The longest wait for anything that has to happen.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::flag::{Author, Change};
 use crate::store::{Applied, Refusals, RefusedFlag, StoreChangeError};
+use crate::watch;
 
 /// The most changes that wait for the store. One takes a round trip, and people make them: more is a script gone wild.
 const MAX_WAITING: usize = 64;

@@ -3,12 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use crate::store::{FlagStore, PersistError};
 use crate::telemetry::Telemetry;
 use crate::telemetry::events::{FlagsRejected, SnapshotRefused};
 use crate::telemetry::labels::FlagsError;
+use crate::watch;
 
 /// Before a file that could not be written is tried again.
 const RETRY: Duration = Duration::from_secs(10);
