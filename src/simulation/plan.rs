@@ -1,0 +1,65 @@
+//! What a run is about: all of it follows from its seed.
+
+use super::dice::Dice;
+use crate::domain::flag::OnStoreLoss;
+
+/// How a run goes.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    /// How many sidecars there are.
+    pub(super) sidecars: usize,
+    pub(super) weather: Weather,
+    /// Whether the store may come back with nothing in it. Then no sidecar ends: nobody would be left to remember.
+    pub(super) forgets_all: bool,
+    pub(super) on_store_loss: OnStoreLoss,
+    pub(super) tampering: Option<Tampering>,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weather {
+    /// Nothing: no update may be refused.
+    Calm,
+    /// The app alone: calls take too long, break off, and write late.
+    SlowApp,
+    /// Everything.
+    Rough,
+}
+
+/// A rule of the fleet that is broken, to see that the simulation notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tampering {
+    /// A flip goes from legacy to fixed at once.
+    DirectFlip,
+    /// A barrier waits for nobody but the sidecar that takes the step.
+    AloneInRegister,
+    /// A barrier does not wait for calls that were given up and may still write.
+    NoDrain,
+    /// A lease is given back when its call was given up.
+    ReleaseOnTimeout,
+    /// The app writes later than D allows.
+    LateWrites,
+}
+
+impl Plan {
+    pub(super) fn of(seed: u64) -> Self {
+        let dice = Dice::of(seed);
+        let sidecars = usize::try_from(dice.number(2..5)).unwrap();
+        let weather = match dice.number(0..6) {
+            0 => Weather::Calm,
+            1 => Weather::SlowApp,
+            _ => Weather::Rough,
+        };
+        let on_store_loss = match dice.one_in(3) {
+            true => OnStoreLoss::Legacy,
+            false => OnStoreLoss::Reject,
+        };
+        let forgets_all = dice.one_in(3);
+        Self { seed, sidecars, weather, forgets_all, on_store_loss, tampering: None }
+    }
+
+    pub(super) fn tampered(seed: u64, tampering: Tampering, weather: Weather) -> Self {
+        Self { tampering: Some(tampering), weather, ..Self::of(seed) }
+    }
+}
