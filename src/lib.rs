@@ -25,7 +25,8 @@
 //!   same in `domain/compare`; `shadow` notes, reads, compares and keeps records, on a thread of its own.
 //! - [`config`]: what was written, validated; [`telemetry`]: every metric, label and log line.
 //! - [`demo`]: the bundled racy app, its load, and a scripted rollout.
-//! - `tls`: certificates and keys; [`net`] and [`clock`]: the only places that open sockets of the data plane and read time.
+//! - `tls`: certificates and keys; [`net`] and [`clock`]: the only places that open sockets of the data plane and read time;
+//!   [`watch`]: a value that many wait for. In tests all three can be a simulation's (`simulation`: several sidecars in one thread).
 //!
 //! # What always holds
 //!
