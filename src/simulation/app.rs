@@ -25,13 +25,14 @@ pub(super) struct Writer {
     pub(super) stage: &'static str,
     /// Whether it goes on without the store, and says so.
     pub(super) is_exposed: bool,
+    /// Whether a kill left out F', so that calls which others have at the fixed app may be undone.
+    pub(super) is_after_kill: bool,
 }
 
 impl fmt::Display for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, sidecar, stage, is_exposed } = self;
-        let without = if *is_exposed { ", without the store" } else { "" };
-        write!(f, "#{id} of {sidecar} in {stage}{without}")
+        let Self { id, sidecar, stage, .. } = self;
+        write!(f, "#{id} of {sidecar} in {stage}")
     }
 }
 

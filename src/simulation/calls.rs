@@ -35,6 +35,8 @@ struct Update {
     entity: &'static str,
     decision: Decision,
     strategy: Strategy,
+    /// Whether a kill left out F' on its way.
+    is_after_kill: bool,
     underway: Option<Underway>,
     lease: Option<Lease>,
 }
@@ -47,12 +49,13 @@ impl Caller {
 
     /// Makes an update of an entity, and tells how it ended. `hesitates` is what lies between its decision and its path.
     pub(super) async fn update(&self, flag: usize, entity: &'static str, hesitates: Duration) {
-        let (decision, underway) = self.decide(flag, entity);
+        let (decision, is_after_kill, underway) = self.decide(flag, entity);
         let mut update = Update {
             id: self.world.next_update(),
             entity,
             decision,
             strategy: self.store.seeds()[flag].strategy,
+            is_after_kill,
             underway: Some(underway),
             lease: None,
         };
@@ -74,7 +77,7 @@ impl Caller {
         self.send(update).await;
     }
 
-    fn decide(&self, flag: usize, entity: &str) -> (Decision, Underway) {
+    fn decide(&self, flag: usize, entity: &str) -> (Decision, bool, Underway) {
         loop {
             let snapshot = Arc::clone(self.flags.borrow_mut().load());
             let state = &snapshot.states[flag];
@@ -84,7 +87,8 @@ impl Caller {
                 decision.stage = Stage::at_rest(decision.path);
             }
             if let Some(underway) = self.underway.enter(flag, state.turn()) {
-                return (decision, underway);
+                let skipped = state.transit.as_ref().is_some_and(|transit| transit.skipped);
+                return (decision, skipped, underway);
             }
         }
     }
@@ -122,6 +126,7 @@ impl Caller {
             sidecar: self.id.clone(),
             stage: update.decision.stage.as_str(),
             is_exposed: exposed,
+            is_after_kill: update.is_after_kill,
         };
         let answer = self.world.apps.send(fixed, update.entity, writer);
         let outcome = match timeout(CALL, answer).await {

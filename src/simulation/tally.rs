@@ -21,7 +21,9 @@ pub(super) struct Tally {
     /// How many acknowledged updates were lost.
     pub(super) lost: u64,
     /// How many of those were promised, and undone by a sidecar that went on without the store.
-    pub(super) undone: u64,
+    pub(super) undone_without_store: u64,
+    /// And by one that had heard of a kill before others.
+    pub(super) undone_by_kill: u64,
     /// How many changes of flags were made.
     pub(super) flips: u64,
     /// What went wrong, and how often.
@@ -75,16 +77,27 @@ impl Tally {
         sum(&mut self.faults, &other.faults);
         self.unknown += other.unknown;
         self.lost += other.lost;
-        self.undone += other.undone;
+        self.undone_without_store += other.undone_without_store;
+        self.undone_by_kill += other.undone_by_kill;
         self.flips += other.flips;
     }
 
     /// In a few lines, for people.
     pub(super) fn shown(&self) -> String {
-        let Self { acknowledged, unknown, refused, lost, undone, flips, faults, .. } = self;
+        let Self {
+            acknowledged,
+            unknown,
+            refused,
+            lost,
+            undone_without_store,
+            undone_by_kill,
+            flips,
+            faults,
+            ..
+        } = self;
         format!(
             "acknowledged {acknowledged:?}, unknown {unknown}, refused {refused:?}, lost {lost}, \
-             undone without the store {undone}, \
+             undone without the store {undone_without_store}, by a kill {undone_by_kill}, \
              changes {flips}, faults {faults:?}"
         )
     }

@@ -98,7 +98,8 @@ pub(super) async fn ended(world: &World) {
 }
 
 /// Compares what callers were told with what the apps have. An update that goes on without the store, since its flag says so,
-/// may undo what others promised: it is shown as exposed.
+/// may undo what others promised: it is shown as exposed. And so may one that a kill sent to legacy at once, before others heard of
+/// the kill.
 pub(super) fn accounts(world: &World) {
     let mut tally = world.tally.borrow_mut();
     for entity in FLAGS.iter().flat_map(|(_, entities)| *entities) {
@@ -111,7 +112,9 @@ pub(super) fn accounts(world: &World) {
         for id in missing(&tally.promised) {
             let by = world.apps.overwriter(id);
             if by.as_ref().is_some_and(|by| by.is_exposed) {
-                tally.undone += 1;
+                tally.undone_without_store += 1;
+            } else if by.as_ref().is_some_and(|by| by.is_after_kill) {
+                tally.undone_by_kill += 1;
             } else {
                 let by = by.map_or_else(|| "nobody".to_owned(), |by| by.to_string());
                 let breach = format!("{entity}: protected #{id} is lost, overwritten by {by}");
