@@ -13,14 +13,11 @@ use crate::domain::flag::Change;
 use crate::domain::percent::Percent;
 use crate::domain::transition::{Waiting, Why};
 
-/// Between two changes, on average.
-const CHANGE_EVERY_MS: f64 = 1_200.0;
-
 /// Flips flags, without end.
 pub(super) async fn flips(world: World) {
     let dice = world.dice.fork();
     loop {
-        sleep(dice.around(CHANGE_EVERY_MS)).await;
+        sleep(dice.around(world.plan.change_every_ms)).await;
         let flag = usize::from(dice.one_in(2));
         let change = match dice.number(0..12) {
             0 => Change::Kill,

@@ -13,6 +13,8 @@ pub(super) struct Plan {
     /// Whether the store may come back with nothing in it. Then no sidecar ends: nobody would be left to remember.
     pub(super) forgets_all: bool,
     pub(super) on_store_loss: OnStoreLoss,
+    /// Between two changes of flags, on average, in milliseconds.
+    pub(super) change_every_ms: f64,
     pub(super) tampering: Option<Tampering>,
 }
 
@@ -56,7 +58,9 @@ impl Plan {
             false => OnStoreLoss::Reject,
         };
         let forgets_all = dice.one_in(3);
-        Self { seed, sidecars, weather, forgets_all, on_store_loss, tampering: None }
+        let change_every_ms = *dice.choose(&[200.0, 1_000.0, 3_000.0]).unwrap();
+        let tampering = None;
+        Self { seed, sidecars, weather, forgets_all, on_store_loss, change_every_ms, tampering }
     }
 
     pub(super) fn tampered(seed: u64, tampering: Tampering, weather: Weather) -> Self {
