@@ -104,7 +104,8 @@ pub(super) struct SidecarRow<'a> {
     id: &'a str,
     this: bool,
     build: &'a str,
-    started_at: String,
+    /// Absent of one of which nothing is known but that it was there.
+    started_at: Option<String>,
     silent_ms: u64,
     leases: &'static str,
     flags: &'a BTreeMap<String, u64>,
@@ -116,15 +117,16 @@ impl<'a> SidecarRow<'a> {
     pub(super) fn of(sidecar: &'a SidecarView, latest: &BTreeMap<&str, u64>) -> Self {
         let is_latest =
             |(flag, version): (&String, &u64)| latest.get(flag.as_str()) == Some(version);
+        let is_known = !sidecar.build.is_empty();
         Self {
             id: &sidecar.id,
             this: sidecar.this,
-            build: &sidecar.build,
-            started_at: rfc3339(sidecar.started_ms),
+            build: if is_known { &sidecar.build } else { "unknown" },
+            started_at: is_known.then(|| rfc3339(sidecar.started_ms)),
             silent_ms: sidecar.silent_ms,
             leases: sidecar.leases.word(),
             flags: &sidecar.flags,
-            in_step: sidecar.flags.iter().all(is_latest),
+            in_step: is_known && sidecar.flags.iter().all(is_latest),
         }
     }
 }

@@ -139,7 +139,13 @@ fn state(sidecar: &Value, latest: &BTreeMap<&String, u64>) -> String {
         .filter(|(flag, version)| latest.get(flag).is_some_and(|latest| version < latest))
         .map(|(flag, _)| one_line(flag))
         .collect();
-    if behind.is_empty() { "in step".to_owned() } else { format!("behind: {}", behind.join(", ")) }
+    // Of one that was put back after the store had forgotten it nothing is known but its id.
+    let is_known = sidecar.get("started_at").is_none_or(|at| !at.is_null());
+    match (is_known, behind.is_empty()) {
+        (false, _) => "unknown".to_owned(),
+        (true, true) => "in step".to_owned(),
+        (true, false) => format!("behind: {}", behind.join(", ")),
+    }
 }
 
 fn applied(sidecar: &Value) -> String {

@@ -133,7 +133,8 @@ impl Sidecar {
     pub(super) fn waits_for(&self, flag: usize) -> Vec<Waiting> {
         let own = self.store.ledger().progress(flag);
         let reports = self.view.load().reports(FLAGS[flag].0, own);
-        barrier(self.state(flag).turn(), &reports)
+        let state = self.state(flag);
+        barrier((state.turn(), state.fingerprint()), &reports)
     }
 
     /// How it stands, for people.

@@ -125,6 +125,27 @@ async fn a_version_that_the_store_does_not_have_either_is_stale() {
 }
 
 #[tokio::test]
+async fn of_a_sidecar_that_said_nothing_it_is_said_that_nothing_is_known() {
+    let (plane, _requests) = plane();
+    let unknown = SidecarView {
+        id: "a".into(),
+        this: false,
+        build: String::new(),
+        started_ms: 0,
+        silent_ms: 9_000,
+        leases: LeaseGate::Lost,
+        flags: std::collections::BTreeMap::new(),
+        updates: std::collections::BTreeMap::new(),
+    };
+    plane.state.fleet.store(Arc::new(FleetView { sidecars: vec![unknown], at_ms: 1 }));
+
+    let row = plane.get("/api/v1/fleet").await.json()["sidecars"][0].clone();
+
+    assert_eq!((&row["build"], &row["started_at"]), (&json!("unknown"), &json!(null)));
+    assert_eq!(row["in_step"], false);
+}
+
+#[tokio::test]
 async fn the_sidecars_are_listed_with_who_is_behind() {
     let (plane, _requests) = plane();
     let sidecar = |id: &str, this, version| SidecarView {
