@@ -34,11 +34,11 @@ pub(crate) fn open_store(config: &Config, telemetry: &Telemetry) -> Result<FlagS
         None => FlagStore::new(&seeds, snapshot)?,
         Some(_) => FlagStore::of_fleet(&seeds, snapshot)?,
     };
-    if config.store.redis.is_none() {
-        // A fleet waits for the one before by its register.
+    if config.store.redis.is_none() && matches!(report.source, LoadSource::File) {
+        // There was a process before, which may have crashed. A fleet waits for it by its register.
         let legacy = &config.legacy;
         let longest = legacy.connect_timeout + legacy.timeout + legacy.settle_after_timeout;
-        store.ledger().succeed(&store.snapshot().states, longest);
+        store.ledger().succeed(longest);
     }
     tell(&store, &report, telemetry);
     Ok(store)

@@ -350,5 +350,5 @@ pub(super) fn alone(me: &Identity, flags: &FlagStore) -> FleetView {
         flags: updates.iter().map(|(flag, it)| (flag.clone(), it.applied.version)).collect(),
         updates,
     };
-    FleetView { sidecars: vec![sidecar], at_ms: clock::wall_ms() }
+    FleetView { sidecars: vec![sidecar], at_ms: clock::wall_ms(), ..FleetView::default() }
 }

@@ -150,7 +150,8 @@ good, when its longest call has ended: `interlock fleet forget`, and nothing is 
 either.
 The flip under way then goes on without the sidecars that are silent. It waits for those that are heard of as before. If one
 that was left out still writes, an update may be lost to it: until it is back or forgotten, updates of the flag are reported as
-exposed, for the reason silent_sidecar. A flag that is settled is not changed by it.")]
+exposed, for the reason silent_sidecar. Of a flag that is settled only the version
+changes.")]
     Force {
         /// The flag's name
         name: String,

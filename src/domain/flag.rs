@@ -358,9 +358,10 @@ impl FlagState {
         next.changed_by = author.by;
         next.reason = author.reason;
         let transit = Transit::after_change(self, &next, change, (flag, strategy));
-        if transit.as_ref().is_some_and(|transit| transit.entities.len() > Transit::MAX_ENTITIES)
-            && *change != Change::Kill
-        {
+        let moving = |transit: &Transit| transit.entities.len();
+        let before = self.transit.as_deref().map_or(0, moving);
+        let after = transit.as_ref().map_or(0, moving);
+        if after > before.max(Transit::MAX_ENTITIES) && *change != Change::Kill {
             return Err(ChangeError::TooManyMoving);
         }
         next.transit = transit.map(Box::new);

@@ -18,6 +18,8 @@ use crate::telemetry::labels::Exposure;
 /// How many steps one version can have, in an atomic's number.
 const STEPS: u64 = 1 << 10;
 
+const _: () = assert!((Turn::MAX_STEP as u64) < STEPS);
+
 /// The updates of all flags.
 #[derive(Debug)]
 pub(crate) struct Ledger {
@@ -97,22 +99,29 @@ impl Ledger {
         Self { flags: states.iter().map(page).collect() }
     }
 
+    /// Says that a flag is about to move on to a state with weaker promises, before any thread can see it: nothing that meets it
+    /// may be called protected.
+    pub(crate) fn warn(&self, flag: usize, state: &FlagState) {
+        let Some(page) = self.flags.get(flag) else { return };
+        page.weakness.forced.fetch_or(!state.forced.is_empty(), SeqCst);
+        if is_skipped(state) {
+            page.weakness.skipped.store(true, SeqCst);
+            pass(&page.stretches(), state.turn());
+        }
+    }
+
     /// Says that a flag has moved on, once every thread can see to which state.
     pub(crate) fn publish(&self, flag: usize, state: &FlagState) {
         let Some(page) = self.flags.get(flag) else { return };
-        let skipped = state.transit.as_ref().is_some_and(|transit| transit.skipped);
         page.weakness.forced.store(!state.forced.is_empty(), SeqCst);
-        page.weakness.skipped.store(skipped, SeqCst);
-        let turn = state.turn();
+        page.weakness.skipped.store(is_skipped(state), SeqCst);
+        let (turn, fingerprint) = (state.turn(), state.fingerprint());
         let stretches = page.stretches();
-        page.state.store(state.fingerprint(), SeqCst);
+        page.state.store(fingerprint, SeqCst);
         if page.present.swap(code(turn), SeqCst) == code(turn) {
             return;
         }
-        for stretch in stretches.iter().filter(|stretch| stretch.turn < turn) {
-            let passed = stretch.age_ms().saturating_add(1);
-            stretch.passed.compare_exchange(0, passed, SeqCst, SeqCst).ok();
-        }
+        pass(&stretches, turn);
     }
 
     /// How far a flag's updates are; `None` for a place where there is no flag.
@@ -144,11 +153,9 @@ impl Ledger {
         self.flags.iter().filter_map(of_page).max().unwrap_or(0)
     }
 
-    /// Updates of a process before this one may still write for so long: as if one of a flag that is on the move had been given
-    /// up just now.
-    pub(crate) fn succeed(&self, states: &[Arc<FlagState>], longest: Duration) {
-        for (page, _) in self.flags.iter().zip(states).filter(|(_, state)| state.transit.is_some())
-        {
+    /// Updates of a process before this one may still write for so long: as if one of each flag had been given up just now.
+    pub(crate) fn succeed(&self, longest: Duration) {
+        for page in &self.flags {
             let before = Stretch::new(Turn::default(), Arc::clone(&page.weakness));
             before.open_until.store(whole_ms(longest), SeqCst);
             page.stretches().push(Arc::new(before));
@@ -242,6 +249,18 @@ impl Underway {
 impl Drop for Underway {
     fn drop(&mut self) {
         self.stretch.calls.fetch_sub(1, SeqCst);
+    }
+}
+
+fn is_skipped(state: &FlagState) -> bool {
+    state.transit.as_ref().is_some_and(|transit| transit.skipped)
+}
+
+/// Notes of those that an earlier turn decided since when they are waited for.
+fn pass(stretches: &[Arc<Stretch>], turn: Turn) {
+    for stretch in stretches.iter().filter(|stretch| stretch.turn < turn) {
+        let passed = stretch.age_ms().saturating_add(1);
+        stretch.passed.compare_exchange(0, passed, SeqCst, SeqCst).ok();
     }
 }
 

@@ -121,6 +121,8 @@ pub(super) struct Register {
     pub(super) revision: u64,
     /// Who is registered, and what they said last; `None` for what can't be read.
     entries: BTreeMap<String, (u64, Option<Said>)>,
+    /// What else is there: who has left and is not to be waited for, and what no sidecar wrote.
+    passed_over: Vec<Vec<u8>>,
 }
 
 /// Why an answer is none.
@@ -135,12 +137,13 @@ impl Register {
             FromRedisValue::from_redis_value(answer).map_err(|_| BadAnswer)?;
         let now_ms = now.parse().map_err(|_| BadAnswer)?;
         // What no sidecar wrote must not hide those that did.
-        let entries = pairs.into_iter().filter_map(|(id, text)| {
-            let (id, text) = (String::from_utf8(id).ok()?, String::from_utf8(text).ok()?);
-            let (heard_ms, said) = entry(&text, now_ms)?;
-            let gone = said.as_ref().is_some_and(|said| said.is_gone(now_ms - heard_ms));
-            (!gone).then_some((id, (heard_ms, said)))
-        });
+        let (mut entries, mut passed_over) = (BTreeMap::new(), Vec::new());
+        for (id, text) in pairs {
+            match sidecar(&id, &text, now_ms) {
+                Some((id, entry)) => drop(entries.insert(id, entry)),
+                None => passed_over.push(id),
+            }
+        }
         let (epoch, revision) =
             (String::from_utf8_lossy(&epoch).into_owned(), String::from_utf8_lossy(&revision));
         Ok(Self {
@@ -148,7 +151,8 @@ impl Register {
             // A counter that somebody wrote nonsense to says that everything may be new.
             revision: revision.parse().unwrap_or(0),
             epoch,
-            entries: entries.collect(),
+            entries,
+            passed_over,
         })
     }
 
@@ -191,8 +195,17 @@ impl Register {
                 updates: said.updates,
             }
         });
-        FleetView { sidecars: sidecars.collect(), at_ms }
+        let passed_over = self.passed_over.clone();
+        FleetView { sidecars: sidecars.collect(), at_ms, passed_over }
     }
+}
+
+/// `None` for what no sidecar wrote, and for one that is not to be waited for any more.
+fn sidecar(id: &[u8], text: &[u8], now_ms: u64) -> Option<(String, (u64, Option<Said>))> {
+    let (id, text) = (str::from_utf8(id).ok()?, str::from_utf8(text).ok()?);
+    let (heard_ms, said) = entry(text, now_ms)?;
+    let gone = said.as_ref().is_some_and(|said| said.is_gone(now_ms - heard_ms));
+    (!gone).then(|| (id.to_owned(), (heard_ms, said)))
 }
 
 /// `None` for what no sidecar wrote. Nobody was heard of in the future; a clock that was set back makes it look so.

@@ -13,6 +13,8 @@ pub struct FleetView {
     pub sidecars: Vec<SidecarView>,
     /// When that was, in milliseconds since the Unix epoch.
     pub at_ms: u64,
+    /// What else stands on the register: who has left, and what no sidecar wrote.
+    pub(crate) passed_over: Vec<Vec<u8>>,
 }
 
 /// One sidecar.

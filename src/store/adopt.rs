@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::domain::decision::Freshness;
 use crate::domain::flag::FlagState;
-use crate::domain::transition::Transit;
+use crate::domain::transition::{Transit, Turn};
 
 use super::book::{Book, Record};
 use super::document::SharedFlag;
@@ -23,6 +23,8 @@ pub(super) enum Ruling {
     Adopt(FlagState),
     /// What is in force here is to be written to the store, which doesn't have it, or has a start value again.
     Restore,
+    /// What is in force here is to be written over this turn of the same change: the store has lost steps.
+    Repeat(Turn),
     /// What is in force here holds.
     Refuse(DocumentRefusal),
 }
@@ -44,6 +46,9 @@ pub(super) fn rule(ours: &Record, theirs: Option<Result<SharedFlag, DocumentRefu
         if theirs == FlagState::initial(theirs.percent, theirs.changed_at_ms) {
             return Ruling::Restore;
         }
+        if is_one_change(&theirs, &ours.state) {
+            return Ruling::Repeat(stored);
+        }
         let (stored, known) = (stored.version, known.version);
         return Ruling::Refuse(DocumentRefusal::Backwards { stored, known });
     }
@@ -54,6 +59,14 @@ pub(super) fn rule(ours: &Record, theirs: Option<Result<SharedFlag, DocumentRefu
     } else {
         Ruling::Refuse(DocumentRefusal::Different { version: stored.version })
     }
+}
+
+/// Whether two states differ at most in the steps that were taken since a change.
+fn is_one_change(one: &FlagState, other: &FlagState) -> bool {
+    let same_change = (one.version, one.changed_at_ms, &one.changed_by, &one.reason)
+        == (other.version, other.changed_at_ms, &other.changed_by, &other.reason);
+    same_change
+        && (one.percent, one.killed, &one.pins) == (other.percent, other.killed, &other.pins)
 }
 
 /// Whether two states differ at most in who made them, when and why.
@@ -173,6 +186,17 @@ mod tests {
 
         assert!(matches!(later, Ruling::Adopt(state) if state == second));
         assert!(matches!(same, Ruling::Keep));
+    }
+
+    #[test]
+    fn steps_that_the_store_has_lost_are_written_again() {
+        let change = set(&start(0), 1000, "ann");
+        let stepped = change.stepped("flag", FixedStrategy::Serialize, Default::default()).unwrap();
+        let other = set(&start(0), 1000, "bob");
+
+        assert!(matches!(ruling(&stepped, &change), Ruling::Repeat(turn) if turn == change.turn()));
+        assert!(matches!(ruling(&change, &stepped), Ruling::Adopt(state) if state == stepped));
+        assert!(matches!(ruling(&stepped, &other), Ruling::Refuse(_)));
     }
 
     #[test]

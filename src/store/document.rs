@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::bucket::BUCKETING;
 use crate::domain::flag::{FlagState, Path, Pins, Strategy};
 use crate::domain::percent::Percent;
+use crate::domain::transition::Turn;
 
 use self::transit::TransitDocument;
 use super::DocumentRefusal;
@@ -20,9 +21,9 @@ mod transit;
 /// The format of a document in the fleet's store that this version writes, and the only one that it reads.
 pub(super) const FORMAT: u64 = 1;
 
-/// The largest document in the fleet's store, in bytes: the pins that a flag may have fit. Every sidecar reads it at every
-/// change, and the store's scripts parse it.
-pub(super) const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
+/// The largest document in the fleet's store, in bytes: the pins that a flag may have fit twice, as they do while a kill moves
+/// them. Every sidecar reads it at every change, and the store's scripts parse it.
+pub(super) const MAX_DOCUMENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// The highest version: what the store's scripts, which count in floating point, tell from its neighbours.
 pub(super) const MAX_VERSION: u64 = (1 << 53) - 1;
@@ -203,6 +204,9 @@ impl FlagDocument {
         if !(1..=MAX_VERSION).contains(&self.version) {
             return Err(impossible("version"));
         }
+        if self.step > Turn::MAX_STEP {
+            return Err(impossible("step"));
+        }
         let strategy = self.strategy.parse::<Strategy>().map_err(|()| impossible("strategy"))?;
         let state = FlagState {
             percent: Percent::try_from(self.percent).map_err(|_| impossible("percent"))?,
@@ -343,6 +347,8 @@ mod tests {
         check(r#"{"percent": 0.001}"#, "percent");
         check(r#"{"version": 0}"#, "version");
         check(r#"{"version": 9007199254740992}"#, "version");
+        check(r#"{"step": 1001}"#, "step");
+        check(r#"{"step": -1}"#, "no document of a flag");
         check(r#"{"version": 1.5}"#, "no document of a flag");
         check(r#"{"strategy": "hope"}"#, "strategy");
         check(r#"{"pins": {"legacy": ["a"], "fixed": ["a"]}}"#, "pins");

@@ -279,6 +279,9 @@ impl Shared {
     /// What requests are decided by from here on. Called by one at a time.
     fn put_in_force(&self, book: Book, freshness: Freshness) {
         let snapshot = Arc::new(snapshot_of(&self.seeds, &book, freshness));
+        for (index, state) in snapshot.states.iter().enumerate() {
+            self.ledger.warn(index, state);
+        }
         self.book.store(Arc::new(book));
         self.snapshot.store(Arc::clone(&snapshot));
         // After the snapshot: whoever is told that its turn has passed must find the next one.

@@ -87,6 +87,18 @@ impl ShelfError {
     }
 }
 
+/// Who makes a change.
+#[derive(Clone, Copy)]
+pub(super) enum ChangeOf<'a> {
+    /// Somebody, which goes into the history.
+    Person(&'a HistoryEntry),
+    /// The flag's transition: not where somebody has joined the fleet who was not seen.
+    Transition {
+        /// The ids of those on the register.
+        seen: &'a [Vec<u8>],
+    },
+}
+
 /// Where the flags are.
 pub(super) struct Shelf {
     remote: Remote,
@@ -129,18 +141,23 @@ impl Shelf {
         answer::reading(answer, names.len()).ok_or(ShelfError::Nonsense)
     }
 
-    /// Puts a document in the place of one that is not later than `expected`. A step of a transition has no entry.
+    /// Puts a document in the place of one that is not later than `expected`.
     pub(super) async fn change(
         &self,
         flag: &str,
         expected: Turn,
         document: &[u8],
-        entry: Option<&HistoryEntry>,
+        kind: ChangeOf<'_>,
     ) -> Result<ChangeReply, ShelfError> {
         let history = self.keys.history(flag);
         let (expected, step) = (expected.version.to_string(), expected.step.to_string());
         let (cap, largest) = (MAX_ENTRIES.to_string(), MAX_DOCUMENT_BYTES.to_string());
-        let entry = entry.map(encode_entry).transpose().map_err(|_| ShelfError::Nonsense)?;
+        let (entry, seen) = match kind {
+            ChangeOf::Person(entry) => {
+                (Some(encode_entry(entry).map_err(|_| ShelfError::Nonsense)?), None)
+            }
+            ChangeOf::Transition { seen } => (None, Some(seen)),
+        };
         let mut arguments = vec![
             flag.as_bytes(),
             expected.as_bytes(),
@@ -151,7 +168,10 @@ impl Shelf {
             step.as_bytes(),
         ];
         arguments.extend(entry.as_deref());
-        let keys = [self.flags.as_str(), &self.revision, &history];
+        arguments.extend(seen.into_iter().flatten().map(Vec::as_slice));
+        let register = self.keys.sidecars();
+        let mut keys = vec![self.flags.as_str(), &self.revision, &history];
+        keys.extend(seen.map(|_| register.as_str()));
         let script = &scripts::CHANGE;
         let answer = self.remote.run(Lane::Control, script, &keys, &arguments, None).await?;
         answer::change(answer, &self.place(flag)).ok_or(ShelfError::Nonsense)

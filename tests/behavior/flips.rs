@@ -190,29 +190,45 @@ fn a_kill_acts_at_once_and_counts_what_it_may_have_undone() {
 }
 
 /// Without a fleet nobody else knows of the calls of the process that was there before.
-#[test]
-fn a_flip_that_a_crash_interrupts_goes_on_when_no_call_from_before_can_write_any_more() {
+fn assert_that_a_crash_is_waited_for(flips_before: bool) {
     let directory = TempDir::new();
     let (app, _shut) = Upstream::gated();
     let snapshot = format!("[store]\nsnapshot = {:?}\n", directory.file("flags.json"));
     let legacy =
-        "connect_timeout = \"200ms\"\ntimeout = \"600ms\"\nsettle_after_timeout = \"700ms\"";
+        "connect_timeout = \"200ms\"\ntimeout = \"1600ms\"\nsettle_after_timeout = \"1700ms\"";
     let builder = Sidecar::in_front_of(&app).legacy(legacy).with(&snapshot);
     let mut sidecar = builder.with(&serialized(0)).start();
+    // A restart knows of flags that were changed.
+    set(&sidecar, 0);
     let _before = send_update(&sidecar, &status_of("A"));
     app.wait_for(1);
-    set(&sidecar, 100);
+    if flips_before {
+        set(&sidecar, 100);
+    }
     sidecar.signal("KILL");
     sidecar.wait_for_exit();
+    let died = std::time::Instant::now();
 
     sidecar.start_again();
+    if !flips_before {
+        set(&sidecar, 100);
+    }
 
-    let began = std::time::Instant::now();
     assert_eq!(step(&sidecar), "guarding");
     assert!(reasons(&sidecar)[0].ends_with("was given up and may still write"));
     wait_until_settled(&sidecar);
-    assert!(began.elapsed().as_millis() >= 1_000, "{:?}", began.elapsed());
+    assert!(died.elapsed().as_millis() >= 3_500, "{:?}", died.elapsed());
     assert_eq!(explained(&sidecar, "journey:A")["state"], "fixed");
+}
+
+#[test]
+fn a_flip_that_a_crash_interrupts_goes_on_when_no_call_from_before_can_write_any_more() {
+    assert_that_a_crash_is_waited_for(true);
+}
+
+#[test]
+fn the_first_flip_after_a_crash_waits_until_no_call_from_before_can_write_any_more() {
+    assert_that_a_crash_is_waited_for(false);
 }
 
 /// Three sidecars over one store.
@@ -254,7 +270,7 @@ fn a_frozen_sidecar_blocks_a_flip_by_name_and_thawed_it_does_no_harm() {
     assert_eq!(waited_for(fleet.sidecar(0)), [frozen]);
     assert_eq!(step(fleet.sidecar(1)), "guarding");
     let labels = [("flag", JOURNEYS), ("why", "silent")];
-    assert_eq!(fleet.sidecar(0).metrics().sum("interlock_transition_waiting", &labels), Some(1.0));
+    fleet.sidecar(0).wait_for_metric("interlock_transition_waiting", &labels, 1.0);
     let meanwhile = fleet.update(0, &fleet.journeys[0], Part::Journey, "meanwhile");
     assert_eq!((meanwhile.status(), meanwhile.path()), (Some(200), "legacy"));
 
@@ -319,6 +335,7 @@ fn a_sidecar_that_crashed_holds_up_a_flip_until_an_operator_says_that_it_is_gone
 #[test]
 fn a_flip_goes_on_when_the_store_is_back_whatever_it_has_forgotten() {
     let (mut store, fleet) = fleet(0);
+    let frozen = id_of(fleet.sidecar(2));
     fleet.sidecar(2).signal("STOP");
     set(fleet.sidecar(0), 100);
     until("the flip to have begun", || step(fleet.sidecar(1)) == "guarding");
@@ -328,8 +345,13 @@ fn a_flip_goes_on_when_the_store_is_back_whatever_it_has_forgotten() {
     fleet.sidecar(0).wait_for_metric("interlock_store_up", &[], 1.0);
 
     // The register is new, and the frozen one is waited for all the same.
-    let silent = |why: &String| !why.is_empty();
-    until("the frozen one to be missed", || reasons(fleet.sidecar(0)).iter().any(silent));
+    let open = [("state", "open")];
+    fleet.stands[..2]
+        .iter()
+        .for_each(|it| it.sidecar.wait_for_metric("interlock_lease_gate", &open, 1.0));
+    until("the frozen one to be missed", || waited_for(fleet.sidecar(0)) == [frozen.clone()]);
+    wait_until_one_is_silent(&fleet);
+    assert_eq!(step(fleet.sidecar(0)), "guarding");
     fleet.sidecar(2).signal("CONT");
     fleet.sidecars().for_each(wait_until_settled);
     for sidecar in 0..3 {

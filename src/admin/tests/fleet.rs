@@ -137,7 +137,11 @@ async fn of_a_sidecar_that_said_nothing_it_is_said_that_nothing_is_known() {
         flags: std::collections::BTreeMap::new(),
         updates: std::collections::BTreeMap::new(),
     };
-    plane.state.fleet.store(Arc::new(FleetView { sidecars: vec![unknown], at_ms: 1 }));
+    plane.state.fleet.store(Arc::new(FleetView {
+        sidecars: vec![unknown],
+        at_ms: 1,
+        ..FleetView::default()
+    }));
 
     let row = plane.get("/api/v1/fleet").await.json()["sidecars"][0].clone();
 
@@ -159,7 +163,11 @@ async fn the_sidecars_are_listed_with_who_is_behind() {
         updates: std::collections::BTreeMap::new(),
     };
     let sidecars = vec![sidecar("a", true, 3), sidecar("b", false, 2)];
-    plane.state.fleet.store(Arc::new(FleetView { sidecars, at_ms: 1_700_000_000_000 }));
+    plane.state.fleet.store(Arc::new(FleetView {
+        sidecars,
+        at_ms: 1_700_000_000_000,
+        ..FleetView::default()
+    }));
 
     let answer = plane.get("/api/v1/fleet").await;
 

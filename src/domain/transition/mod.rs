@@ -125,6 +125,11 @@ pub struct Turn {
     pub step: u32,
 }
 
+impl Turn {
+    /// The most steps that one version takes: far more than any transition has.
+    pub const MAX_STEP: u32 = 1_000;
+}
+
 impl fmt::Display for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.version, self.step)

@@ -78,7 +78,8 @@ return {revision, kind, documents, others}
 };
 
 /// KEYS: flags, revision, history. ARGV: name, expected version, document, channel, cap, largest document, expected step, history
-/// entry; no entry where a transition makes a step, which no person does.
+/// entry. Of a step that a transition makes no entry, but whoever was seen on the register, which is one key more: it is not
+/// made where somebody else has joined since.
 /// Answers {OK, revision}, {CONFLICT, version}, or {UNREADABLE, key[, field]}.
 pub(super) const CHANGE: Script = Script {
     operation: StoreOperation::FlagChange,
@@ -88,7 +89,15 @@ pub(super) const CHANGE: Script = Script {
 if stored and (version > expected or (version == expected and step > tonumber(ARGV[7]))) then
   return {'CONFLICT', string.format('%.0f', version)}
 end
-if ARGV[8] then add(ARGV[8]) end
+if KEYS[4] then
+  local seen = {}
+  for i = 8, #ARGV do seen[ARGV[i]] = true end
+  for _, id in ipairs(redis.call('HKEYS', KEYS[4])) do
+    if not seen[id] then return {'CONFLICT', string.format('%.0f', version or 0)} end
+  end
+elseif ARGV[8] then
+  add(ARGV[8])
+end
 return put()
 "
     ),

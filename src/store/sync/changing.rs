@@ -2,14 +2,14 @@
 
 use crate::domain::flag::{Author, Change};
 use crate::store::document::{MAX_DOCUMENT_BYTES, encode_shared};
-use crate::store::shelf::ChangeReply;
+use crate::store::shelf::{ChangeOf, ChangeReply};
 use crate::store::{Applied, Planned, StoreChangeError};
 
 use super::{DEBOUNCE, FlagSync};
 
-/// How often a kill is sent that others' changes get ahead of: it means the same whatever they changed, and an emergency
-/// brake must not be refused for that.
-const KILL_ATTEMPTS: usize = 5;
+/// How often a change is sent that steps get ahead of, and a kill that others' changes get ahead of: it means the same whatever
+/// they changed, and an emergency brake must not be refused for that.
+const ATTEMPTS: usize = 5;
 
 impl FlagSync {
     /// Changes a flag for the whole fleet.
@@ -28,13 +28,16 @@ impl FlagSync {
             self.read().await;
         }
         let insists = *change == Change::Kill && expected_version.is_none();
-        let mut attempts = if insists { KILL_ATTEMPTS } else { 1 };
+        let mut attempts = ATTEMPTS;
         loop {
             let planned = self.store.plan(name, expected_version, change, author.clone())?;
+            let version = planned.applied.before.version;
             let outcome = self.send(index, name, planned).await;
             attempts -= 1;
             match outcome {
-                Err(StoreChangeError::VersionConflict { .. }) if attempts > 0 => {}
+                // A step of the transition got ahead, which nobody who asks for a change has to know of.
+                Err(StoreChangeError::VersionConflict { current })
+                    if attempts > 0 && (insists || current == version) => {}
                 outcome => return outcome,
             }
         }
@@ -52,8 +55,12 @@ impl FlagSync {
         if document.len() > MAX_DOCUMENT_BYTES {
             return Err(StoreChangeError::TooLarge { bytes: document.len() });
         }
-        let entry = planned.entry.as_deref();
-        match self.shelf.change(name, before.turn(), &document, entry).await {
+        let seen = self.seen();
+        let of = match planned.entry.as_deref() {
+            Some(entry) => ChangeOf::Person(entry),
+            None => ChangeOf::Transition { seen: &seen },
+        };
+        match self.shelf.change(name, before.turn(), &document, of).await {
             Ok(ChangeReply::Made { revision }) => Ok(self.made(index, name, planned, revision)),
             Ok(ChangeReply::Unreadable { place }) => {
                 self.read_within(DEBOUNCE);

@@ -10,7 +10,7 @@ use crate::domain::flag::FlagState;
 use crate::domain::transition::{Report, Waiting, Why, barrier};
 use crate::fleet::FleetView;
 use crate::fleet::gate::{Gate, Standing};
-use crate::store::Planned;
+use crate::store::{Applied, Planned};
 use crate::telemetry::FlagIndex;
 use crate::telemetry::events::TransitionWaits;
 
@@ -64,7 +64,13 @@ impl FlagSync {
         self.tell_of_waits(index, &waiting);
         match self.next(&name, &state, &waiting, &reports) {
             // Whoever was faster has taken it, and a store that is gone will be asked again.
-            Some(planned) => self.send(index, &name, planned).await.is_ok(),
+            Some(planned) => match self.send(index, &name, planned).await {
+                Ok(applied) => {
+                    tell_of_force(&name, &applied);
+                    true
+                }
+                Err(_) => false,
+            },
             None => false,
         }
     }
@@ -73,6 +79,14 @@ impl FlagSync {
         if let Ok(flag) = u16::try_from(index) {
             TransitionWaits { flag: FlagIndex(flag), waiting }.emit(&self.telemetry);
         }
+    }
+
+    /// The ids of those on the register, as it was seen last.
+    pub(super) fn seen(&self) -> Vec<Vec<u8>> {
+        let Some(crew) = &self.crew else { return Vec::new() };
+        let view = crew.view.load();
+        let ids = view.sidecars.iter().map(|sidecar| sidecar.id.clone().into_bytes());
+        ids.chain(view.passed_over.iter().cloned()).collect()
     }
 
     /// What the sidecars said; `None` while it is not known who there is, or how the flag stands in the store.
@@ -110,15 +124,20 @@ impl FlagSync {
             return None;
         }
         let silent: BTreeSet<String> = waiting.iter().map(|it| it.sidecar.clone()).collect();
-        if !silent.is_empty() {
-            tracing::warn!(
-                event = "flip_forced",
-                flag = name,
-                by = state.changed_by.as_str(),
-                without = ?silent,
-                "a step goes on without sidecars that are silent: updates may be lost to calls of theirs"
-            );
-        }
         self.store.plan_step(name, silent)
+    }
+}
+
+/// Tells of a step that went on without somebody.
+fn tell_of_force(flag: &str, Applied { before, after }: &Applied) {
+    let without: Vec<&String> = after.forced.difference(&before.forced).collect();
+    if !without.is_empty() {
+        tracing::warn!(
+            event = "flip_forced",
+            flag,
+            by = after.changed_by.as_str(),
+            ?without,
+            "a step has gone on without sidecars that are silent: updates may be lost to calls of theirs"
+        );
     }
 }

@@ -7,11 +7,12 @@ use sha2::{Digest, Sha256};
 use crate::clock;
 use crate::domain::decision::Freshness;
 use crate::domain::flag::FlagState;
+use crate::domain::transition::Turn;
 use crate::store::adopt::{Ruling, rule};
 use crate::store::book::Record;
 use crate::store::document::{MAX_DOCUMENT_BYTES, SharedFlag, decode_shared, encode_shared};
 use crate::store::refusal::{Refused, UnknownFlags};
-use crate::store::shelf::{Reading, RestoreReply, ShelfError, Stored};
+use crate::store::shelf::{ChangeOf, ChangeReply, Reading, RestoreReply, ShelfError, Stored};
 use crate::store::{DocumentRefusal, Place};
 use crate::telemetry::FlagIndex;
 use crate::telemetry::events::{FlagRead, FlagRefused, FlagsLoaded, FlagsRejected};
@@ -96,6 +97,7 @@ impl FlagSync {
                 }
                 self.restore(index, &ours, revision).await;
             }
+            Ruling::Repeat(turn) => self.repeat(index, &ours, turn).await,
             Ruling::Refuse(why) => self.refuse(index, Refused { place, why }, fingerprint),
         }
     }
@@ -112,6 +114,26 @@ impl FlagSync {
             (self.on_change)(&flag.name, &ours.state, &state);
         }
         self.touch();
+    }
+
+    /// Writes to the store the steps that it has lost since this turn.
+    async fn repeat(&mut self, index: usize, ours: &Record, turn: Turn) {
+        let Some(name) = self.flags.get(index).map(|flag| flag.name.clone()) else { return };
+        let Ok(document) = encode_shared(ours, &ours.state) else { return };
+        let seen = self.seen();
+        let of = ChangeOf::Transition { seen: &seen };
+        let repeated = self.shelf.change(&name, turn, &document, of).await;
+        if matches!(repeated, Ok(ChangeReply::Made { .. })) {
+            tracing::info!(
+                event = "steps_repeated",
+                flag = name,
+                stored = %turn,
+                known = %ours.state.turn(),
+                "the store had lost steps of the flag's transition"
+            );
+        }
+        self.accepted(index);
+        self.read_within(DEBOUNCE);
     }
 
     /// Writes to the store what is in force here.
