@@ -78,7 +78,7 @@ pub(super) enum Refusal {
     NotAcceptable { offered: &'static str },
     #[error("the flag is at version {current} by now: read it again, then decide")]
     Stale { current: u64 },
-    #[error("there is no room for another pin: {0}; remove one first")]
+    #[error("there is no room for this change: {0}")]
     NoRoom(StoreChangeError),
     #[error("nothing has changed, as the change could not be written down: {0}")]
     NotPersisted(PersistError),

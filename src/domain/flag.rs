@@ -209,7 +209,7 @@ pub enum ChangeError {
     #[error("the reason is longer than 1024 bytes")]
     ReasonTooLong,
     /// There is no room for another pin.
-    #[error("a flag holds at most 1000 pins")]
+    #[error("a flag holds at most 1000 pins: remove one first")]
     TooManyPins,
     /// Too many pins were set and taken back since the flag was settled last.
     #[error("2000 entities are moving by themselves: wait until the flag's transition is settled")]

@@ -171,7 +171,8 @@ impl Register {
     pub(super) fn members(&self) -> Vec<Member> {
         let member = |(id, (heard_ms, said)): (&String, &(u64, Option<Said>))| Member {
             id: id.clone(),
-            heard_ms: *heard_ms,
+            // Nobody was heard of in the future; a clock that was set back makes it look so.
+            heard_ms: (*heard_ms).min(self.now_ms),
             epoch: said.as_ref().map(|said| said.epoch.clone()).unwrap_or_default(),
             drained: said.as_ref().is_some_and(|said| said.drained),
         };
@@ -189,7 +190,8 @@ impl Register {
                 this: id == me,
                 build: said.build,
                 started_ms: said.started_ms,
-                silent_ms: self.now_ms.saturating_sub(*heard_ms),
+                // One that is there says so by the new clock within a beat.
+                silent_ms: self.now_ms.abs_diff(*heard_ms),
                 leases: leases.copied().unwrap_or(LeaseGate::Lost),
                 flags: said.flags,
                 updates: said.updates,
@@ -203,15 +205,15 @@ impl Register {
 /// `None` for what no sidecar wrote, and for one that is not to be waited for any more.
 fn sidecar(id: &[u8], text: &[u8], now_ms: u64) -> Option<(String, (u64, Option<Said>))> {
     let (id, text) = (str::from_utf8(id).ok()?, str::from_utf8(text).ok()?);
-    let (heard_ms, said) = entry(text, now_ms)?;
-    let gone = said.as_ref().is_some_and(|said| said.is_gone(now_ms - heard_ms));
+    let (heard_ms, said) = entry(text)?;
+    let gone = said.as_ref().is_some_and(|said| said.is_gone(now_ms.saturating_sub(heard_ms)));
     (!gone).then(|| (id.to_owned(), (heard_ms, said)))
 }
 
-/// `None` for what no sidecar wrote. Nobody was heard of in the future; a clock that was set back makes it look so.
-fn entry(text: &str, now_ms: u64) -> Option<(u64, Option<Said>)> {
+/// `None` for what no sidecar wrote.
+fn entry(text: &str) -> Option<(u64, Option<Said>)> {
     let (heard_ms, said) = text.split_once(' ')?;
-    Some((heard_ms.parse::<u64>().ok()?.min(now_ms), serde_json::from_str(said).ok()))
+    Some((heard_ms.parse().ok()?, serde_json::from_str(said).ok()))
 }
 
 #[cfg(test)]
@@ -267,6 +269,7 @@ mod tests {
         assert_eq!(ids, ["a", "c", "d"]);
         assert_eq!((view.sidecars[0].silent_ms, view.sidecars[0].this), (100, true));
         assert_eq!(view.sidecars[0].flags["f"], 3);
+        assert_eq!(view.sidecars[2].silent_ms, 8_999, "by a clock that was set back since");
     }
 
     #[test]
