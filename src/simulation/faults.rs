@@ -17,9 +17,6 @@ use super::world::World;
 /// Between two strokes, on average.
 const STRIKE_EVERY_MS: f64 = 900.0;
 
-/// How often the store's memory is copied, for a server that takes over without the last of it.
-const COPY_EVERY: Duration = Duration::from_millis(200);
-
 /// Strikes without end, where the weather is rough.
 pub(super) async fn strike(world: World) {
     if world.plan.weather != Weather::Rough {
@@ -167,7 +164,7 @@ async fn fail_over(world: World, replica: Data, dice: Dice) {
 async fn replicate(world: World, replica: Rc<RefCell<Data>>) {
     loop {
         let copy = world.redis.copy();
-        sleep(COPY_EVERY).await;
+        sleep(Duration::from_millis(world.plan.lag_ms)).await;
         replica.replace(copy);
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct Plan {
     pub(super) weather: Weather,
     /// Whether the store may come back with nothing in it. Then no sidecar ends: nobody would be left to remember.
     pub(super) forgets_all: bool,
+    /// What a store that takes over may not know, in milliseconds before.
+    pub(super) lag_ms: u64,
     pub(super) on_store_loss: OnStoreLoss,
     /// Between two changes of flags, on average, in milliseconds.
     pub(super) change_every_ms: f64,
@@ -59,8 +61,18 @@ impl Plan {
         };
         let forgets_all = dice.one_in(3);
         let change_every_ms = *dice.choose(&[200.0, 1_000.0, 3_000.0]).unwrap();
+        let lag_ms = *dice.choose(&[200, 2_000]).unwrap();
         let tampering = None;
-        Self { seed, sidecars, weather, forgets_all, on_store_loss, change_every_ms, tampering }
+        Self {
+            seed,
+            sidecars,
+            weather,
+            forgets_all,
+            lag_ms,
+            on_store_loss,
+            change_every_ms,
+            tampering,
+        }
     }
 
     pub(super) fn tampered(seed: u64, tampering: Tampering, weather: Weather) -> Self {
