@@ -30,7 +30,7 @@ pub(super) async fn strike(world: World) {
         let alive = world.alive();
         let Some(victim) = dice.choose(&alive).cloned() else { continue };
         let serving = alive.iter().filter(|it| it.serves.get()).count();
-        let may_end = serving > 1 && !world.plan.forgets_all;
+        let may_end = serving > 1 && !world.plan.forgets_flags;
         match dice.number(0..12) {
             0 | 1 => world.run(silence(world.clone(), victim, dice.fork())),
             2 | 3 => {
@@ -152,9 +152,10 @@ async fn fail_over(world: World, replica: Data, dice: Dice) {
     }
     world.redis.set_mode(Mode::Down);
     let (what, data) = match dice.number(0..5) {
-        0 if world.plan.forgets_all => ("emptied", Data::default()),
+        0 if world.plan.forgets_flags => ("emptied", Data::default()),
         1 | 2 => ("restarted", world.redis.copy()),
-        _ => ("failed over", replica),
+        _ if world.plan.forgets_flags => ("failed over", replica),
+        _ => ("lost leases", replica.with_flags_of(&world.redis.copy())),
     };
     note(&world, what, "the store");
     sleep(lasts(&dice)).await;

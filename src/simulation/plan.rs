@@ -10,8 +10,9 @@ pub(super) struct Plan {
     /// How many sidecars there are.
     pub(super) sidecars: usize,
     pub(super) weather: Weather,
-    /// Whether the store may come back with nothing in it. Then no sidecar ends: nobody would be left to remember.
-    pub(super) forgets_all: bool,
+    /// Whether the store may come back without the flags' last changes, or with nothing in it. Then no sidecar ends: somebody has
+    /// to remember.
+    pub(super) forgets_flags: bool,
     /// What a store that takes over may not know, in milliseconds before.
     pub(super) lag_ms: u64,
     pub(super) on_store_loss: OnStoreLoss,
@@ -59,7 +60,7 @@ impl Plan {
             true => OnStoreLoss::Legacy,
             false => OnStoreLoss::Reject,
         };
-        let forgets_all = dice.one_in(3);
+        let forgets_flags = dice.one_in(3);
         let change_every_ms = *dice.choose(&[200.0, 1_000.0, 3_000.0]).unwrap();
         let lag_ms = *dice.choose(&[200, 2_000]).unwrap();
         let tampering = None;
@@ -67,7 +68,7 @@ impl Plan {
             seed,
             sidecars,
             weather,
-            forgets_all,
+            forgets_flags,
             lag_ms,
             on_store_loss,
             change_every_ms,

@@ -29,6 +29,7 @@ const FAULTS: &[&str] = &[
     "forced past the dead",
     "forgot the dead",
     "freeze",
+    "lost leases",
     "reset",
     "restarted",
     "stall",

@@ -102,6 +102,18 @@ impl Data {
         }
     }
 
+    /// The same, with the flags of another one.
+    pub(in crate::simulation) fn with_flags_of(mut self, other: &Self) -> Self {
+        let is_flags = |key: &Vec<u8>| {
+            let key = String::from_utf8_lossy(key);
+            [":flags", ":revision", ":history:"].iter().any(|part| key.contains(part))
+        };
+        self.entries.retain(|key, _| !is_flags(key));
+        let flags = other.entries.iter().filter(|(key, _)| is_flags(key));
+        self.entries.extend(flags.map(|(key, entry)| (key.clone(), entry.clone())));
+        self
+    }
+
     fn kind(&self, key: &[u8]) -> &'static str {
         match self.entries.get(key).map(|entry| &entry.value) {
             None => "none",
