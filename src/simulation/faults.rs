@@ -31,7 +31,7 @@ pub(super) async fn strike(world: World) {
         let Some(victim) = dice.choose(&alive).cloned() else { continue };
         let serving = alive.iter().filter(|it| it.serves.get()).count();
         let may_end = serving > 1 && !world.plan.forgets_flags;
-        match dice.number(0..12) {
+        match dice.number(0..13) {
             0 | 1 => world.run(silence(world.clone(), victim, dice.fork())),
             2 | 3 => {
                 note(&world, "reset", &victim.id);
@@ -41,8 +41,8 @@ pub(super) async fn strike(world: World) {
             6 if may_end => world.run(crash(world.clone(), victim, dice.fork())),
             7 if may_end => world.run(replace(world.clone(), victim, dice.fork())),
             8 => world.run(stall(world.clone(), dice.fork())),
-            9 => world.run(fail_over(world.clone(), replica.borrow().clone(), dice.fork())),
-            10 => {
+            9 | 10 => world.run(fail_over(world.clone(), replica.borrow().clone(), dice.fork())),
+            11 => {
                 for it in alive {
                     world.run(silence(world.clone(), it, dice.fork()));
                 }

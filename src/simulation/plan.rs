@@ -60,7 +60,7 @@ impl Plan {
             true => OnStoreLoss::Legacy,
             false => OnStoreLoss::Reject,
         };
-        let forgets_flags = dice.one_in(3);
+        let forgets_flags = dice.one_in(2);
         let change_every_ms = *dice.choose(&[200.0, 1_000.0, 3_000.0]).unwrap();
         let lag_ms = *dice.choose(&[200, 2_000]).unwrap();
         let tampering = None;
