@@ -21,9 +21,12 @@ mod transit;
 /// The format of a document in the fleet's store that this version writes, and the only one that it reads.
 pub(super) const FORMAT: u64 = 1;
 
-/// The largest document in the fleet's store, in bytes: the pins that a flag may have fit twice, as they do while a kill moves
-/// them. Every sidecar reads it at every change, and the store's scripts parse it.
-pub(super) const MAX_DOCUMENT_BYTES: usize = 4 * 1024 * 1024;
+/// The largest document that a pin may make, in bytes: the pins that a flag may have fit.
+pub(super) const MAX_PINNED_BYTES: usize = 1024 * 1024;
+
+/// The largest document in the fleet's store, in bytes: a kill, which must not be refused, has every pin in it once more. Every
+/// sidecar reads it at every change, and the store's scripts parse it.
+pub(super) const MAX_DOCUMENT_BYTES: usize = 3 * MAX_PINNED_BYTES;
 
 /// The highest version: what the store's scripts, which count in floating point, tell from its neighbours.
 pub(super) const MAX_VERSION: u64 = (1 << 53) - 1;

@@ -9,7 +9,6 @@ use crate::domain::entity::MAX_ENTITY_BYTES;
 use crate::domain::flag::ChangeError;
 
 use super::Place;
-use super::document::MAX_DOCUMENT_BYTES;
 use super::file::MAX_FILE_BYTES;
 
 /// Why the store can't be opened as configured.
@@ -114,10 +113,12 @@ pub enum StoreChangeError {
         place: Place,
     },
     /// The fleet would not take it: with all its pins the flag is too large.
-    #[error("the flag would have {bytes} bytes, and {MAX_DOCUMENT_BYTES} are allowed")]
+    #[error("the flag would have {bytes} bytes, and {most} are allowed")]
     TooLarge {
         /// How large it would be.
         bytes: usize,
+        /// How large it may be.
+        most: usize,
     },
     /// The store was asked and did not answer: the change may have been made. This alone is no promise that nothing has
     /// changed.

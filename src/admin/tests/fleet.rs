@@ -84,7 +84,7 @@ async fn what_is_in_the_way_in_the_store_is_named_with_its_remedy() {
 
 #[tokio::test]
 async fn a_flag_too_large_for_the_fleet_is_no_room() {
-    let answer = answered(StoreChangeError::TooLarge { bytes: 2_000_000 }).await;
+    let answer = answered(StoreChangeError::TooLarge { bytes: 2_000_000, most: 1_048_576 }).await;
 
     let problem = answer.json();
     assert_eq!((answer.status, &problem["retry"]), (409, &json!("safe")));

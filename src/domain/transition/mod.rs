@@ -6,7 +6,7 @@
 //! stages but neighbours are in force at once is that of F1's schema changes (Rae et al., VLDB 2013).
 //!
 //! [`Transit`] is the part of a flag's state that moves: one band of buckets, and entities that move by themselves. It is
-//! begun or joined by a change ([`Transit::after_change`]), and goes on by steps ([`Transit::stepped`]).
+//! begun or joined by a change (`Transit::after_change`), and goes on by steps (`Transit::stepped`).
 
 mod barrier;
 #[cfg(test)]

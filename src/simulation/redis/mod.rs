@@ -144,7 +144,11 @@ impl Inner {
         let text = String::from_utf8(words[0].clone()).unwrap();
         let name = if by_text { self.scripts.load(&text) } else { text };
         let keys: usize = std::str::from_utf8(&words[1]).unwrap().parse().unwrap();
-        let (keys, arguments) = words[2..].split_at(keys);
+        let (mut keys, mut arguments) = words[2..].split_at(keys);
+        // A step looks at the register too: whoever is hidden is not there either.
+        if self.state.hides_others.get() && keys.len() == 4 && keys[3].ends_with(b":sidecars") {
+            (keys, arguments) = (&keys[..3], &arguments[..7]);
+        }
         let reply = self.scripts.run(&name, keys, arguments);
         let reply = reply.unwrap_or_else(|| Reply::Error("NOSCRIPT No matching script.".into()));
         if self.state.hides_others.get() && keys[0].ends_with(b":sidecars") {

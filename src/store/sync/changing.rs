@@ -1,7 +1,8 @@
 //! Makes a change: in the store first, compared with the version that it started from, then here.
 
 use crate::domain::flag::{Author, Change};
-use crate::store::document::{MAX_DOCUMENT_BYTES, encode_shared};
+use crate::store::document::{MAX_DOCUMENT_BYTES, MAX_PINNED_BYTES, encode_shared};
+use crate::store::history::Changed;
 use crate::store::shelf::{ChangeOf, ChangeReply};
 use crate::store::{Applied, Planned, StoreChangeError};
 
@@ -52,8 +53,10 @@ impl FlagSync {
         let (before, after) = (&planned.applied.before, &planned.applied.after);
         let document = encode_shared(&planned.record, after)
             .map_err(|error| StoreChangeError::StoreUnreachable(error.into()))?;
-        if document.len() > MAX_DOCUMENT_BYTES {
-            return Err(StoreChangeError::TooLarge { bytes: document.len() });
+        let pins = planned.entry.as_ref().is_some_and(|it| matches!(it.what, Changed::Pin { .. }));
+        let most = if pins { MAX_PINNED_BYTES } else { MAX_DOCUMENT_BYTES };
+        if document.len() > most {
+            return Err(StoreChangeError::TooLarge { bytes: document.len(), most });
         }
         let seen = self.seen();
         let of = match planned.entry.as_deref() {

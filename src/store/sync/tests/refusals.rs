@@ -99,7 +99,7 @@ fn a_document_over_the_bound_is_not_read() {
     on_store_thread(async {
         let server = TestServer::redis();
         let copy = Setup::default().ready(&server).await;
-        let pad = "redis.call('HSET', KEYS[1], 'a', redis.call('HGET', KEYS[1], 'a') .. string.rep(' ', 1048576))";
+        let pad = "redis.call('HSET', KEYS[1], 'a', redis.call('HGET', KEYS[1], 'a') .. string.rep(' ', 3145728))";
         server.cli(&["EVAL", pad, "1", &keys().flags()]);
 
         copy.flags.refresh().await;
