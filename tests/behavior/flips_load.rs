@@ -19,7 +19,7 @@ use crate::support::{
 };
 
 const SIDECARS: usize = 3;
-const CALLERS: usize = 12;
+const CALLERS: usize = 14;
 const JOURNEYS_ALIKE: usize = 500;
 
 /// Few enough for updates of one journey to meet all the time.
@@ -28,7 +28,7 @@ const HOT_JOURNEYS: usize = 12;
 /// Between the app's read and its write.
 const WINDOW: &str = "5ms";
 
-/// Between two calls of a caller: 1,000 a second all together, where the machine can.
+/// Between two calls of a caller: more than 1,000 a second all together, where the machine can.
 const PACE: Duration = Duration::from_millis(12);
 
 /// How long a percentage stands before the next flip.
