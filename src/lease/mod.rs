@@ -15,6 +15,7 @@
 
 mod fleet;
 mod local;
+mod protection;
 mod queue;
 mod shards;
 
@@ -34,6 +35,7 @@ use crate::telemetry::FlagIndex;
 use crate::telemetry::labels::Exposure;
 pub(crate) use fleet::{Desk, Errand, FleetLeases, quarantine};
 pub use local::{LocalLeases, SWEEP_EVERY};
+pub(crate) use protection::protection;
 
 /// The longest wait or settle time that is honoured; longer ones count as this. It keeps sums with instants in range.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);

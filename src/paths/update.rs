@@ -21,7 +21,7 @@ use crate::domain::trace::TraceContext;
 use crate::domain::transition::Stage;
 use crate::fleet::ledger::Underway;
 use crate::idempotency::Served;
-use crate::lease::{Lease, LeaseError, Reach};
+use crate::lease::{self, Lease, LeaseError, Reach};
 use crate::proxy::body::RequestBody;
 use crate::proxy::error::{ProxyError, leaves_outcome_open};
 use crate::proxy::forward::{
@@ -183,19 +183,8 @@ impl Update {
 
     /// The protection that it really had, now that it has ended.
     fn protection(&self) -> (Protection, Option<Exposure>) {
-        let promised = match (self.lease.as_ref().map(|(lease, _)| lease.reach()), self.stage) {
-            (None, _) => self.protection,
-            (Some(Reach::Exposed(reason)), _) => return (Protection::Exposed, Some(reason)),
-            // On its way from one path to the other: legacy calls from before may not have ended.
-            (Some(_), Stage::Guarded | Stage::GuardedFixed) => Protection::Guarded,
-            (Some(Reach::Process), _) => Protection::Local,
-            (Some(Reach::Fleet), _) => Protection::Protected,
-        };
-        let broken = match promised {
-            Protection::None | Protection::Exposed => None,
-            _ => self.underway.as_ref().and_then(|it| it.exposure(self.lease.is_none())),
-        };
-        broken.map_or((promised, None), |reason| (Protection::Exposed, Some(reason)))
+        let reach = self.lease.as_ref().map(|(lease, _)| lease.reach());
+        lease::protection(self.stage, reach, self.protection, self.underway.as_ref())
     }
 
     fn settle_by(&mut self, result: &Result<Answered, ForwardError>) -> bool {

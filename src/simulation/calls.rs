@@ -14,7 +14,9 @@ use crate::domain::decision::{Decision, decide};
 use crate::domain::flag::{Protection, Strategy};
 use crate::domain::transition::Stage;
 use crate::fleet::ledger::{Desk, Underway};
-use crate::lease::{Lease, LeaseError, LeaseTerms, LeaseTrace, Reach, SidecarLeases, StoreTerms};
+use crate::lease::{
+    self, Lease, LeaseError, LeaseTerms, LeaseTrace, Reach, SidecarLeases, StoreTerms,
+};
 use crate::store::{FlagStore, SnapshotReader};
 use crate::telemetry::FlagIndex;
 use crate::telemetry::labels::{Exposure, Outcome};
@@ -181,19 +183,12 @@ impl Update {
 
     /// The protection that it really had, now that it has ended.
     fn protection(&self) -> (Protection, Option<Exposure>) {
-        let promised = match (self.lease.as_ref().map(Lease::reach), self.decision.stage) {
-            (None, Stage::Fixed) => Protection::Protected,
-            (None, _) => Protection::None,
-            (Some(Reach::Exposed(reason)), _) => return (Protection::Exposed, Some(reason)),
-            (Some(_), Stage::Guarded | Stage::GuardedFixed) => Protection::Guarded,
-            (Some(Reach::Process), _) => Protection::Local,
-            (Some(Reach::Fleet), _) => Protection::Protected,
+        let without = match self.decision.stage {
+            Stage::Fixed => Protection::Protected,
+            _ => Protection::None,
         };
-        let broken = match promised {
-            Protection::None | Protection::Exposed => None,
-            _ => self.underway.as_ref().and_then(|it| it.exposure(self.lease.is_none())),
-        };
-        broken.map_or((promised, None), |reason| (Protection::Exposed, Some(reason)))
+        let reach = self.lease.as_ref().map(Lease::reach);
+        lease::protection(self.decision.stage, reach, without, self.underway.as_ref())
     }
 }
 
