@@ -65,22 +65,24 @@ pub(super) fn patch(body: &[u8]) -> Result<Request, Refusal> {
 
 /// Reads the body of `kill` and `resume`: the reason.
 pub(super) fn switch(body: &[u8], change: Change) -> Result<Request, Refusal> {
-    let mut fields = fields(body)?;
-    let reason = fields.remove("reason");
-    refuse_others(fields, "reason")?;
-    Ok(Request { change, reason: reason_of(reason)? })
+    Ok(Request { change, reason: reason_alone(body)? })
 }
 
 /// Reads the body of a call about a sidecar: the reason.
 pub(super) fn reason(body: &[u8]) -> Result<String, Refusal> {
-    let mut fields = fields(body)?;
-    let reason = fields.remove("reason");
-    refuse_others(fields, "reason")?;
-    let reason = reason_of(reason)?;
+    let reason = reason_alone(body)?;
     if reason.trim().is_empty() {
         return Err(missing("reason", NO_REASON));
     }
     Ok(reason)
+}
+
+/// A reason, with nothing beside it.
+fn reason_alone(body: &[u8]) -> Result<String, Refusal> {
+    let mut fields = fields(body)?;
+    let reason = fields.remove("reason");
+    refuse_others(fields, "reason")?;
+    reason_of(reason)
 }
 
 /// The parameters of a query, each at most once.
