@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::clock;
 use crate::domain::entity::MAX_ENTITY_BYTES;
 use crate::domain::flag::{Author, Change, ChangeError, FlagState};
-use crate::domain::transition::{Waiting, barrier};
+use crate::domain::transition::{Waiting, waits};
 use crate::store::history::MAX_ENTRIES;
 use crate::store::{Applied, FlagSeed, FlagStore, FleetFlags, StoreChangeError};
 use crate::telemetry::events::SnapshotRefused;
@@ -218,12 +218,9 @@ fn flag_response(state: &AdminState, seed: &FlagSeed, flag: &FlagState) -> Admin
 
 /// Whom a flag's transition waits for.
 fn waiting_for(state: &AdminState, seed: &FlagSeed, flag: &FlagState) -> Vec<Waiting> {
-    if flag.transit.is_none() {
-        return Vec::new();
-    }
     let index = state.store.index_of(&seed.name);
     let own = index.and_then(|index| state.store.ledger().progress(index));
-    barrier((flag.turn(), flag.fingerprint()), &state.fleet.load().reports(&seed.name, own))
+    waits(flag, &state.fleet.load().reports(&seed.name, own))
 }
 
 fn history(store: &FlagStore, name: &str, query: Option<&str>) -> Result<AdminResponse, Refusal> {

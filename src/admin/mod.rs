@@ -127,9 +127,9 @@ impl OnChange {
     }
 
     /// Tells of the steps that `take` makes, through what it is given.
-    pub(crate) fn tell_steps(&self, take: impl FnOnce(&ChangeHook) -> bool) -> bool {
+    pub(crate) fn tell_steps(&self, take: impl FnOnce(&ChangeHook)) {
         let _in_order = self.in_order.lock().unwrap_or_else(PoisonError::into_inner);
-        take(&*self.hook)
+        take(&*self.hook);
     }
 }
 

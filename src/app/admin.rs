@@ -18,7 +18,7 @@ use crate::admin::health::Health;
 use crate::admin::tls::Secure;
 use crate::admin::{self, AdminState, Changes, HostPolicy, MetricsPage, OnChange, Turns};
 use crate::config::AdminConfig;
-use crate::domain::transition::barrier;
+use crate::domain::transition::waits;
 use crate::fleet::session::Identity;
 use crate::net::{BoundListener, TcpListener};
 use crate::proxy::worker::Shared;
@@ -157,10 +157,7 @@ fn tell_of_waits(state: &AdminState) {
     let (store, fleet) = (&state.store, state.fleet.load());
     for (index, (seed, flag)) in (0..).zip(store.seeds().iter().zip(&store.snapshot().states)) {
         let own = store.ledger().progress(usize::from(index));
-        let waiting = match flag.transit {
-            Some(_) => barrier((flag.turn(), flag.fingerprint()), &fleet.reports(&seed.name, own)),
-            None => Vec::new(),
-        };
+        let waiting = waits(flag, &fleet.reports(&seed.name, own));
         TransitionWaits { flag: FlagIndex(index), waiting: &waiting }.emit(&state.telemetry);
     }
 }

@@ -18,7 +18,7 @@ use crate::app::parts::{self, Fleet};
 use crate::clock;
 use crate::domain::decision::Freshness;
 use crate::domain::flag::{Author, Change, FlagState};
-use crate::domain::transition::{Waiting, barrier};
+use crate::domain::transition::{Waiting, waits};
 use crate::fleet::FleetView;
 use crate::fleet::gate::{Gate, Standing};
 use crate::fleet::session::Identity;
@@ -133,8 +133,7 @@ impl Sidecar {
     pub(super) fn waits_for(&self, flag: usize) -> Vec<Waiting> {
         let own = self.store.ledger().progress(flag);
         let reports = self.view.load().reports(FLAGS[flag].0, own);
-        let state = self.state(flag);
-        barrier((state.turn(), state.fingerprint()), &reports)
+        waits(&self.state(flag), &reports)
     }
 
     /// How it stands, for people.

@@ -4,12 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use crate::domain::flag::FlagState;
+use crate::domain::transition::Transit;
 
 use super::{Applied, FlagStore, Planned};
 use crate::fleet::ledger::Progress;
-
-/// The most steps that one call takes: more than any transition has.
-const MAX_STEPS: usize = 16;
 
 impl FlagStore {
     /// What a step would make of a flag that is on the move, with the barrier passed but for `silent`.
@@ -26,11 +24,10 @@ impl FlagStore {
         Some(Planned::without_entry(record, after))
     }
 
-    /// Takes each step for which this process's own updates are over, and tells `on_step` of it; says whether a flag is still
-    /// on the move. Blocks for as long as the disk takes. A step that can't be written down is taken all the same: from the
-    /// one before it a restart goes on.
-    pub(crate) fn take_steps(&self, on_step: impl Fn(&str, &FlagState, &FlagState)) -> bool {
-        for _ in 0..MAX_STEPS {
+    /// Takes each step for which this process's own updates are over, and tells `on_step` of it. Blocks for as long as the
+    /// disk takes. A step that can't be written down is taken all the same: from the one before it a restart goes on.
+    pub(crate) fn take_steps(&self, on_step: impl Fn(&str, &FlagState, &FlagState)) {
+        for _ in 0..Transit::MAX_STEPS {
             let mut taken = false;
             for (index, seed) in self.shared.seeds.iter().enumerate() {
                 if let Some(applied) = self.take_step(index, &seed.name) {
@@ -42,7 +39,6 @@ impl FlagStore {
                 break;
             }
         }
-        self.snapshot().states.iter().any(|state| state.transit.is_some())
     }
 
     /// Whether a flag is on the move that waits for no update of this process.

@@ -1,6 +1,7 @@
 //! The barrier: whether a call from before a flag's present turn may still write, anywhere in the fleet.
 
 use super::Turn;
+use crate::domain::flag::FlagState;
 
 /// A sidecar that was not heard of for so long, in milliseconds, is silent: three beats have failed.
 pub const SILENT_AFTER_MS: u64 = 3_000;
@@ -69,6 +70,14 @@ pub enum Why {
         /// Since the oldest of them began.
         oldest_ms: u64,
     },
+}
+
+/// Whom a flag's next step waits for; nobody where it is settled.
+pub fn waits(flag: &FlagState, reports: &[Report]) -> Vec<Waiting> {
+    match flag.transit {
+        Some(_) => barrier((flag.turn(), flag.fingerprint()), reports),
+        None => Vec::new(),
+    }
 }
 
 /// Whom the step that leaves `turn` waits for: nobody, once the barrier is passed. `state` is the fingerprint of the flag's state in

@@ -15,7 +15,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use barrier::{Report, SILENT_AFTER_MS, Waiting, Why, barrier};
+pub use barrier::{Report, SILENT_AFTER_MS, Waiting, Why, barrier, waits};
 
 use super::bucket::Bucket;
 use super::flag::{Change, FlagState, Path, Strategy};
@@ -171,6 +171,9 @@ pub struct Transit {
 impl Transit {
     /// The most entities that move by themselves: every pin may, and be taken back.
     pub const MAX_ENTITIES: usize = 2 * super::flag::Pins::MAX;
+
+    /// The most steps that are taken in a row: more than any transition has.
+    pub const MAX_STEPS: usize = 16;
 
     fn still(at: Percent, since_ms: u64) -> Self {
         let entities = BTreeMap::new();

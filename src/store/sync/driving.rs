@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::domain::flag::FlagState;
-use crate::domain::transition::{Report, Waiting, Why, barrier};
+use crate::domain::transition::{Report, Transit, Waiting, Why, waits};
 use crate::fleet::FleetView;
 use crate::fleet::gate::{Gate, Standing};
 use crate::store::{Applied, Planned};
@@ -15,9 +15,6 @@ use crate::telemetry::FlagIndex;
 use crate::telemetry::events::TransitionWaits;
 
 use super::FlagSync;
-
-/// The most steps of a flag that are taken at one beat.
-const MAX_STEPS: usize = 8;
 
 /// The fleet, as far as flips have to know it.
 pub(crate) struct Crew {
@@ -39,7 +36,7 @@ impl FlagSync {
     /// Takes each step that may be taken now.
     pub(super) async fn drive(&mut self) {
         for index in 0..self.flags.len() {
-            for _ in 0..MAX_STEPS {
+            for _ in 0..Transit::MAX_STEPS {
                 if !self.take_step(index).await {
                     break;
                 }
@@ -57,10 +54,7 @@ impl FlagSync {
             self.tell_of_waits(index, &[]);
             return false;
         };
-        let waiting = match state.transit {
-            Some(_) => barrier((state.turn(), state.fingerprint()), &reports),
-            None => Vec::new(),
-        };
+        let waiting = waits(&state, &reports);
         self.tell_of_waits(index, &waiting);
         match self.next(&name, &state, &waiting, &reports) {
             // Whoever was faster has taken it, and a store that is gone will be asked again.
