@@ -8,7 +8,7 @@ use super::entity::{Journal, Stage, Waiting};
 use super::outcome::{Found, Outcome, Settlement};
 use super::{Detector, Ended, EntityReader, index};
 use crate::clock::{self, Instant};
-use crate::domain::effects::history::{Entry, Finding, Read, Said};
+use crate::domain::effects::history::{Entry, Finding, History, Read, Said};
 use crate::domain::effects::{Fields, Stamp};
 use crate::shadow::journal::{Claimed, JournalKey, Settled, Ticket};
 use crate::shadow::notebook::RawRead;
@@ -55,7 +55,7 @@ impl<R: EntityReader + 'static> Detector<R> {
 
     /// A claim was answered.
     pub(super) fn take_claim(&mut self, key: &JournalKey, claimed: Option<Claimed>) {
-        let now = clock::now();
+        let (now, open) = (clock::now(), self.open());
         let Some(entity) = self.entities.get_mut(key) else { return };
         let Some(claimed) = claimed else {
             // Somebody else checks it. What was noted here since is looked at afterwards.
@@ -69,7 +69,7 @@ impl<R: EntityReader + 'static> Detector<R> {
             return self.give_up(key, Inconclusive::JournalFull);
         }
         let (taken, ticket) = (claimed.count, claimed.ticket);
-        let mut journal = Journal { taken, ticket, ..Journal::default() };
+        let mut journal = Journal { history: History::default(), taken, ticket, open };
         journal.history.extend(claimed.entries.into_iter().chain([Entry::Gap(self.gap)]));
         if self.clock.stamp(now).is_some_and(|now| journal.history.is_ahead_of(&now)) {
             // The clock was set back.
@@ -155,11 +155,10 @@ impl<R: EntityReader + 'static> Detector<R> {
 
     /// Makes the read the new baseline. What was found is told when the journals have taken that.
     fn conclude(&mut self, key: &JournalKey, findings: &[Finding]) {
-        let open = self.open();
         let Some(entity) = self.entities.get_mut(key) else { return };
         let Stage::Waiting(waiting) = std::mem::take(&mut entity.stage) else { return };
         let Waiting { journal, read, document, begun, ended } = *waiting;
-        let Journal { mut history, taken, ticket } = journal;
+        let Journal { mut history, taken, ticket, open } = journal;
         let (flag, times) = (entity.flag, (begun, ended));
         let found = if findings.is_empty() {
             let (flags, entity) = (&self.flags, &*key.entity);
@@ -203,7 +202,7 @@ impl<R: EntityReader + 'static> Detector<R> {
         self.parts.notebook.forget_sight(index(flag), &key.entity);
     }
 
-    /// A moment before which every update that was sent, by anybody, has ended and is in the journals.
+    /// A moment before which every update that was sent, by anybody, has ended and is in the journals as they were told last.
     fn open(&self) -> Stamp {
         // Of updates that were sent since the notes were taken up last nothing is known yet.
         let mine = self.mark(self.taken_up).map(|stamp| stamp.earliest);

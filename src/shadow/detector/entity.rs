@@ -60,13 +60,16 @@ pub(super) enum Stage {
 }
 
 /// An entity's journal as it was claimed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Journal {
     pub(super) history: History,
     /// How many entries it stands for.
     pub(super) taken: usize,
     /// Which claim it is.
     pub(super) ticket: Ticket,
+    /// A moment before which every update that was sent, by anybody, has ended and is in it. While the entity is read others
+    /// tell of more, in the journal and not in this: so it is of the moment of the claim.
+    pub(super) open: Stamp,
 }
 
 /// A read that is not judged yet.

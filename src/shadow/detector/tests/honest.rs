@@ -128,6 +128,34 @@ fn ways_to_the_store_that_are_longer_there_than_back_mislead_nobody() {
 }
 
 #[test]
+fn what_others_tell_of_while_an_entity_is_read_is_not_lost_for_it() {
+    for seed in 0..10 {
+        in_virtual_time(async move {
+            let world = Rc::new(World::fleet(seed, 2));
+            world.update(0, "e", 0, 1, Fate::Acknowledged(4)).await;
+            world.calm().await;
+
+            let (replaced, last) = (world.send(1, "e", 0, 2), world.send(0, "e", 0, 3));
+            world.app.write("e", 0, 2);
+            world.app.write("e", 0, 3);
+            // The other sidecar has its say when the read has begun, and before it has ended.
+            world.sides[1].link.knobs().cut.set(true);
+            world.app.knobs().read_takes.set(20_000);
+            replaced.end(Ending::Acknowledged);
+            last.end(Ending::Acknowledged);
+            let reads = world.app.knobs().reads.get();
+            while world.app.knobs().reads.get() == reads {
+                sleep(ms(10)).await;
+            }
+            world.sides[1].link.knobs().cut.set(false);
+            world.calm().await;
+
+            assert_honest(&world, &format!("seed {seed}"), 3);
+        });
+    }
+}
+
+#[test]
 fn an_entity_that_never_falls_quiet_raises_no_alarm() {
     for seed in 0..10 {
         in_virtual_time(async move {
