@@ -27,6 +27,9 @@ const LATE: Duration = Duration::from_millis(150);
 /// How long one takes that is slow and in time.
 const SLOW: Duration = Duration::from_millis(20);
 
+/// How long a read takes that is slow: sidecars tell of more updates meanwhile.
+const SLOW_READ: Duration = Duration::from_millis(300);
+
 /// How it behaves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manner {
@@ -35,17 +38,19 @@ pub(crate) struct Manner {
     pub(crate) window: Option<Duration>,
     /// Of so many updates one times out, or its connection breaks, or it is answered with an error; 0 for none.
     pub(crate) trouble_every: u64,
+    /// Of so many reads one is slow; 0 for none.
+    pub(crate) slow_read_every: u64,
 }
 
 impl Manner {
-    /// Right, with many answers that are late, missing or wrong.
+    /// Right, with many answers that are late, missing or wrong, and with slow reads.
     pub(crate) fn honest() -> Self {
-        Self { window: None, trouble_every: 60 }
+        Self { window: None, trouble_every: 60, slow_read_every: 4 }
     }
 
     /// One that loses updates unless they come one after the other, and always answers.
     pub(crate) fn racy() -> Self {
-        Self { window: Some(Duration::from_millis(3)), trouble_every: 0 }
+        Self { window: Some(Duration::from_millis(3)), trouble_every: 0, slow_read_every: 0 }
     }
 }
 
@@ -88,6 +93,7 @@ struct Shared {
     documents: BTreeMap<String, Mutex<BTreeMap<String, String>>>,
     manner: Manner,
     calls: AtomicU64,
+    reads: AtomicU64,
     drops: AtomicBool,
     put_back: AtomicUsize,
     /// How often each update took effect, by its id.
@@ -143,6 +149,7 @@ impl Shared {
             documents: (0..documents).map(document).collect(),
             manner,
             calls: AtomicU64::new(0),
+            reads: AtomicU64::new(0),
             drops: AtomicBool::new(false),
             put_back: AtomicUsize::new(0),
             effects: Mutex::default(),
@@ -181,7 +188,13 @@ impl Shared {
     }
 
     fn show(&self, document: &str) -> String {
-        json!({ "fields": &*self.documents[document].lock().unwrap() }).to_string()
+        let shown = json!({ "fields": &*self.documents[document].lock().unwrap() }).to_string();
+        let (read, every) =
+            (self.reads.fetch_add(1, Ordering::SeqCst), self.manner.slow_read_every);
+        if every > 0 && read.is_multiple_of(every) {
+            take_time(SLOW_READ);
+        }
+        shown
     }
 
     /// The answer to an update, or none where the connection breaks.
