@@ -22,7 +22,7 @@ use super::input::{self, Request};
 use super::precondition::IfMatch;
 use super::problem::{Fault, Refusal, etag};
 use super::router::Endpoint;
-use super::view::{EntryView, ExplainView, FlagView};
+use super::view::{EntryView, ExplainView, FlagView, Ground};
 use super::{AdminResponse, AdminState, Changes, json_response};
 
 /// For a change to be made. Past it nobody knows whether it will be.
@@ -253,8 +253,12 @@ fn explain(state: &AdminState, name: &str, query: Option<&str>) -> Result<AdminR
     let entity = asked.ok_or_else(|| Refusal::field("entity", None, Fault::Missing(remedy)))?;
     check_entity(seed, "entity", &entity)?;
     let freshness = state.store.snapshot().freshness;
-    let in_fleet = matches!(state.changes, Changes::Fleet(_));
-    let view = ExplainView::of(seed, &flag, (freshness, in_fleet), &entity);
+    let ground = match &state.changes {
+        Changes::Local(_) => Ground::Process,
+        Changes::Fleet(_) if state.store.ledger().is_apart() => Ground::Apart,
+        Changes::Fleet(_) => Ground::Fleet,
+    };
+    let view = ExplainView::of(seed, &flag, (freshness, ground), &entity);
     Ok(json_response(StatusCode::OK, &view))
 }
 

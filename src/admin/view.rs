@@ -193,7 +193,7 @@ impl<'a> ExplainView<'a> {
     pub(super) fn of(
         seed: &'a FlagSeed,
         state: &FlagState,
-        (freshness, in_fleet): (Freshness, bool),
+        (freshness, ground): (Freshness, Ground),
         entity: &'a str,
     ) -> Self {
         let hash = hash(&seed.name, entity);
@@ -214,7 +214,7 @@ impl<'a> ExplainView<'a> {
             pinned: state.pins.path_of(entity).map(Path::as_str),
             state: decision.stage.as_str(),
             path: decision.path.as_str(),
-            protection: protection(seed.strategy, state, decision.stage, in_fleet).as_str(),
+            protection: protection(seed.strategy, state, decision.stage, ground).as_str(),
             reason: decision.reason.as_str(),
             freshness: freshness.as_str(),
             version: state.version,
@@ -223,13 +223,26 @@ impl<'a> ExplainView<'a> {
     }
 }
 
+/// What a sidecar's flags and leases hold for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ground {
+    /// For its process: no store is configured.
+    Process,
+    /// For the fleet.
+    Fleet,
+    /// For a fleet that it has not joined since it started.
+    Apart,
+}
+
 /// What an update has by its stage, if nothing goes wrong under way.
-fn protection(strategy: Strategy, state: &FlagState, stage: Stage, in_fleet: bool) -> Protection {
+fn protection(strategy: Strategy, state: &FlagState, stage: Stage, ground: Ground) -> Protection {
     match stage {
         Stage::Legacy => Protection::None,
-        _ if !state.forced.is_empty() => Protection::Exposed,
+        _ if ground == Ground::Apart || !state.forced.is_empty() => Protection::Exposed,
         Stage::Guarded | Stage::GuardedFixed => Protection::Guarded,
-        Stage::Fixed if strategy == Strategy::Serialize && !in_fleet => Protection::Local,
+        Stage::Fixed if strategy == Strategy::Serialize && ground == Ground::Process => {
+            Protection::Local
+        }
         Stage::Fixed => Protection::Protected,
     }
 }

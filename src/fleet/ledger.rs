@@ -28,6 +28,8 @@ const _: () = assert!((Turn::MAX_STEP as u64) < STEPS);
 pub(crate) struct Ledger {
     /// By the flag's place in the configuration.
     flags: Box<[Page]>,
+    /// See [`Self::set_apart`].
+    apart: AtomicBool,
 }
 
 /// The updates of a flag.
@@ -99,7 +101,18 @@ impl Ledger {
             stretches: Mutex::default(),
             weakness: Arc::default(),
         };
-        Self { flags: states.iter().map(page).collect() }
+        Self { flags: states.iter().map(page).collect(), apart: AtomicBool::new(false) }
+    }
+
+    /// Says whether this sidecar is apart from its fleet: it has not joined since it started, so no flip waits for it, and it may
+    /// decide by a state that nobody else has any more.
+    pub(crate) fn set_apart(&self, apart: bool) {
+        self.apart.store(apart, SeqCst);
+    }
+
+    /// Whether it is, as it was said last.
+    pub(crate) fn is_apart(&self) -> bool {
+        self.apart.load(SeqCst)
     }
 
     /// Says that a flag is about to move on to a state with weaker promises, before any thread can see it: nothing that meets it
@@ -217,7 +230,7 @@ impl Desk {
             }
         };
         stretch.calls.fetch_add(1, SeqCst);
-        let call = Underway { stretch: Arc::clone(stretch) };
+        let call = Underway { stretch: Arc::clone(stretch), apart: self.ledger.is_apart() };
         (page.present.load(SeqCst) <= code(turn)).then_some(call)
     }
 }
@@ -226,6 +239,8 @@ impl Desk {
 #[derive(Debug)]
 pub(crate) struct Underway {
     stretch: Arc<Stretch>,
+    /// Whether this sidecar was apart from its fleet when it was decided.
+    apart: bool,
 }
 
 impl Underway {
@@ -239,7 +254,9 @@ impl Underway {
     /// Why its guarantee may not hold, for all that is known here by now. `fixed` is whether it ran without a lease.
     pub(crate) fn exposure(&self, fixed: bool) -> Option<Exposure> {
         let Stretch { weakness, forced, passed, .. } = &*self.stretch;
-        if *forced || weakness.forced.load(SeqCst) {
+        if self.apart {
+            Some(Exposure::StoreUnreachable)
+        } else if *forced || weakness.forced.load(SeqCst) {
             Some(Exposure::SilentSidecar)
         } else if fixed && passed.load(SeqCst) > 0 && weakness.skipped.load(SeqCst) {
             Some(Exposure::FlipForced)

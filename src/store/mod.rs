@@ -136,7 +136,9 @@ impl FlagStore {
         flags: &[FlagSeed],
         snapshot_file: Option<PathBuf>,
     ) -> Result<(Self, LoadReport), StoreError> {
-        Self::open(flags, snapshot_file, LoadReport::freshness_in_fleet)
+        let (store, report) = Self::open(flags, snapshot_file, LoadReport::freshness_in_fleet)?;
+        store.ledger().set_apart(true);
+        Ok((store, report))
     }
 
     fn open(

@@ -232,6 +232,10 @@ impl FlagSync {
         if self.store.snapshot().freshness != freshness {
             self.store.set_freshness(freshness);
         }
+        if freshness == Freshness::Live {
+            // It is in the register, and decides by what stands in the store.
+            self.store.ledger().set_apart(false);
+        }
         FreshnessChanged { state: freshness }.emit(&self.telemetry);
     }
 

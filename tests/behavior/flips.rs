@@ -361,6 +361,33 @@ fn a_flip_goes_on_when_the_store_is_back_whatever_it_has_forgotten() {
 }
 
 #[test]
+fn a_sidecar_that_has_not_joined_its_fleet_yet_promises_nothing() {
+    let (fixed, gate) = Upstream::gated();
+    let app = Upstream::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let mut store = Redis::start();
+    store.kill();
+    let url = format!("[store]\nurl = \"{}\"\n", store.url());
+    let flag = to_fixed_app(100, &fixed);
+    let sidecar = Sidecar::in_front_of(&app).with(&url).with(&flag).start();
+    let protection = || explained(&sidecar, "journey:A")["protection"].clone();
+
+    // Nobody waits for it, so it may be the last to believe in this percentage, also of an update that ends later.
+    assert_eq!(protection(), "exposed");
+    let mut early = send_update(&sidecar, &status_of("A"));
+    fixed.wait_for(1);
+    store.start_again();
+    sidecar.wait_for_metric("interlock_freshness", &[("state", "live")], 1.0);
+    gate.open();
+    assert_eq!(early.response().status, 200);
+    let exposed = [("reason", "store_unreachable")];
+    sidecar.wait_for_metric("interlock_exposed_updates_total", &exposed, 1.0);
+
+    assert_eq!(protection(), "protected");
+    sidecar.call(&crate::support::put(&status_of("A"), "{}"));
+    assert_eq!((updates(&sidecar, "exposed"), updates(&sidecar, "protected")), (1.0, 1.0));
+}
+
+#[test]
 fn a_pin_moves_its_entity_by_the_same_stages() {
     let (_store, fleet) = fleet(0);
     let entity = format!("journey:{}", fleet.journeys[0]);
