@@ -148,7 +148,7 @@ label_enum! {
         StoreReplaced => "store_replaced",
         /// The store could not be asked.
         StoreUnreachable => "store_unreachable",
-        /// Somebody wrote past the sidecars.
+        /// Somebody who writes past the sidecars replaced it, as the detector found afterwards.
         ForeignWriter => "foreign_writer",
     }
 }

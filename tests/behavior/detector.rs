@@ -39,6 +39,14 @@ impl Stage {
             self.count("interlock_verified_updates_total", &[]) >= updates
         });
     }
+
+    /// Writes a segment's status as somebody does who does not know of the sidecar.
+    fn write_past_it(&self, journey: &str, segment: usize, status: &str) {
+        let key = key_of(journey);
+        let mut document: Value = serde_json::from_str(&self.redis.get(&key).unwrap()).unwrap();
+        document["Segments"][segment - 1]["Status"] = status.into();
+        self.redis.set(&key, &document.to_string());
+    }
 }
 
 /// How many acknowledged updates are gone, each part having been written once.
@@ -93,4 +101,39 @@ fn at_a_hundred_percent_it_counts_none() {
     assert_eq!(stage.count("interlock_lost_updates_total", &[]), 0);
     assert_eq!(stage.count("interlock_unmanaged_writes_total", &[]), 0);
     assert_eq!(stage.count("interlock_verify_inconclusive_total", &[]), 0);
+}
+
+/// Somebody writes past the sidecar until that is found, and how often they did.
+fn foreign_writes(stage: &Stage) -> usize {
+    let mut rounds = 0;
+    until("a foreign writer to be found", || {
+        let sent = update(&stage.sidecar, "D0", Part::Segment(1), format!("round-{rounds}"));
+        assert!(sent.acknowledged());
+        stage.write_past_it("D0", 1, &format!("foreign {rounds}"));
+        rounds += 1;
+        stage.count("interlock_unmanaged_writes_total", &[]) > 0
+    });
+    rounds
+}
+
+#[test]
+fn an_update_of_the_fixed_path_that_a_foreign_writer_replaced_was_exposed() {
+    let stage = Stage::new(100, 1);
+
+    let rounds = foreign_writes(&stage);
+
+    let exposed = [("flag", JOURNEYS), ("reason", "foreign_writer")];
+    let counted = stage.count("interlock_exposed_updates_total", &exposed);
+    assert!((1..=rounds).contains(&counted), "{counted} of {rounds}");
+    assert_eq!(stage.count("interlock_lost_updates_total", &[]), 0);
+}
+
+#[test]
+fn nothing_was_promised_to_an_update_of_the_legacy_path_that_a_foreign_writer_replaced() {
+    let stage = Stage::new(0, 1);
+
+    foreign_writes(&stage);
+
+    assert_eq!(stage.count("interlock_exposed_updates_total", &[]), 0);
+    assert_eq!(stage.count("interlock_lost_updates_total", &[]), 0);
 }

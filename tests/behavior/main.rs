@@ -47,6 +47,7 @@ mod flag_flips;
 mod flags;
 mod fleet;
 mod flips;
+mod flips_fleet;
 mod flips_load;
 mod framing;
 mod framing_body;

@@ -17,8 +17,10 @@ use crate::domain::timeline::{Step, StepKind, Timeline};
 use crate::domain::trace::TraceContext;
 use crate::shadow::records::Records;
 use crate::telemetry::Telemetry;
-use crate::telemetry::events::{UnmanagedWrite, UpdatesLost, UpdatesVerified, VerifyInconclusive};
-use crate::telemetry::labels::Inconclusive;
+use crate::telemetry::events::{
+    UnmanagedWrite, UpdateExposed, UpdatesLost, UpdatesVerified, VerifyInconclusive,
+};
+use crate::telemetry::labels::{Exposure, Inconclusive};
 
 /// The most updates that a timeline shows.
 const MAX_SHOWN_UPDATES: usize = 60;
@@ -77,6 +79,11 @@ impl Report<'_> {
         }
         for finding in &unmanaged {
             UnmanagedWrite { flag: index, entity, field: &finding.field }.emit(telemetry);
+            let replaced = finding.updates.last().and_then(|id| self.checked.update(*id));
+            // Of the legacy path nothing was promised.
+            if replaced.is_some_and(|update| update.path == Path::Fixed) {
+                UpdateExposed { flag: index, reason: Exposure::ForeignWriter }.emit(telemetry);
+            }
         }
         let about = unmanaged.first().and_then(|finding| self.latest_of(&finding.field));
         if let Some(update) = about {
