@@ -7,6 +7,7 @@ mod admin;
 mod detector;
 mod flags;
 mod judge;
+mod signals;
 mod store;
 mod traces;
 mod workers;
@@ -30,12 +31,12 @@ use std::task::Poll;
 use std::thread::JoinHandle;
 
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use self::admin::AdminFiles;
 use self::detector::DetectorThread;
 use self::judge::JudgeThread;
+use self::signals::EndSignals;
 use self::store::StoreThread;
 use self::traces::TraceThread;
 use self::workers::{bind_workers, spawn_worker};
@@ -255,12 +256,10 @@ pub fn serve(loaded: Loaded) -> ExitCode {
     code
 }
 
-/// Runs a sidecar until SIGTERM or SIGINT; a second signal ends it at once.
+/// Runs a sidecar until SIGTERM, SIGINT or SIGHUP; a second signal ends it at once.
 async fn run(config: Config) -> ExitCode {
     // Before anything runs: a signal that comes meanwhile must not end it without a drain.
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let Ok(mut signals) = EndSignals::listen() else {
         tracing::error!("the system gives no signals");
         return ExitCode::FAILURE;
     };
@@ -272,14 +271,12 @@ async fn run(config: Config) -> ExitCode {
         }
     };
     let code = tokio::select! {
-        _ = terminate.recv() => ExitCode::SUCCESS,
-        _ = interrupt.recv() => ExitCode::SUCCESS,
+        () = signals.next() => ExitCode::SUCCESS,
         () = sidecar.worker_died() => ExitCode::FAILURE,
     };
     tokio::select! {
         () = sidecar.shutdown() => code,
-        _ = terminate.recv() => ExitCode::FAILURE,
-        _ = interrupt.recv() => ExitCode::FAILURE,
+        () = signals.next() => ExitCode::FAILURE,
     }
 }
 

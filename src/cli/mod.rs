@@ -111,7 +111,7 @@ Examples:
   interlock run --config base.toml --config production.toml
   INTERLOCK__PROXY__LISTEN=0.0.0.0:8081 interlock run --config interlock.toml
 
-SIGTERM or Ctrl-C drains: readiness goes first, then calls in flight finish within proxy.drain. A second signal ends it at once.
+SIGTERM, SIGHUP or Ctrl-C drains: readiness goes first, then calls in flight finish within proxy.drain. A second signal ends it at once.
 The log goes to stderr, as telemetry.log and telemetry.log_format say.")]
 struct RunArgs {
     /// The configuration's files.

@@ -46,6 +46,22 @@ fn readiness_goes_first_and_calls_in_flight_finish() {
 }
 
 #[test]
+fn a_terminal_that_is_closed_ends_it_in_order() {
+    let (upstream, gate) = Upstream::gated();
+    let mut sidecar = Sidecar::in_front_of(&upstream).proxy("drain = \"60s\"").start();
+    let mut client = sidecar.client();
+    client.send(&get("/x"));
+    upstream.wait_for(1);
+
+    sidecar.signal("HUP");
+    until("readiness to go", || sidecar.readiness() == Some(503));
+    gate.open();
+
+    assert_eq!(client.response().text(), "done");
+    assert_eq!(sidecar.wait_for_exit().code(), Some(0));
+}
+
+#[test]
 fn an_answer_that_streams_when_the_end_comes_is_finished() {
     let (upstream, gate) = Upstream::in_two_pieces();
     let mut sidecar = Sidecar::in_front_of(&upstream).proxy("drain = \"60s\"").start();

@@ -199,6 +199,8 @@ pub fn file_access(tree: &Tree) -> Vec<Offence> {
         "src/admin/",
         // Read again at every connect: a password is changed without a restart.
         "src/remote/credentials.rs",
+        // The kernel tells there which signals are ignored.
+        "src/app/signals.rs",
     ];
     fenced(tree, &places, |file| {
         paths_where(file, |path| {
