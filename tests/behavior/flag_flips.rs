@@ -60,8 +60,33 @@ fn a_flip_that_waits_for_a_call_is_told_of_by_every_command_and_followed_to_its_
         assert!(ended.success(), "{said}");
         let settled = format!("{JOURNEYS}: 50% (before: 100%), settled, ");
         let lines: Vec<&str> = said.lines().collect();
-        assert!(lines[0].starts_with("guarding: waiting for ") && lines[1..].len() == 1, "{said}");
-        assert!(lines[1].starts_with(&settled), "{said}");
+        assert!(lines[0].starts_with("guarding: waiting for "), "{said}");
+        let (last, waits) = lines.split_last().unwrap();
+        // When the call has ended, and before the step is taken, nobody is waited for.
+        assert!(waits.iter().all(|line| line.starts_with("guarding")), "{said}");
+        assert!(last.starts_with(&settled), "{said}");
+    });
+}
+
+#[test]
+fn whoever_waits_is_told_that_somebody_has_changed_the_flag_again() {
+    let (app, gate) = Upstream::gated();
+    let sidecar = Sidecar::in_front_of(&app).with(&serialized(0)).start();
+    thread::scope(|scope| {
+        scope.spawn(|| sidecar.call(&put(&status_of("J1"), "{}")));
+        app.wait_for(1);
+        let mut waits = interlock(&["flag", "set", JOURNEYS, "100%", "--reason", "x", "--wait"]);
+        let mut waits = Process::start(waits.args(["--admin", &sidecar.admin_url()]));
+        waits.wait_until("it to say whom it waits for", |it| it.output().contains("waiting for"));
+
+        run(&sidecar, &["flag", "kill", JOURNEYS, "--reason", "no"]);
+        let ended = waits.wait_for_exit();
+        gate.open();
+
+        let said = waits.output();
+        assert_eq!(ended.code(), Some(1), "{said}");
+        let told = "the change was made (version 2), and before it was settled anonymous changed the flag again";
+        assert!(said.contains(told), "{said}");
     });
 }
 

@@ -40,6 +40,10 @@ pub(in crate::cli) enum AdminError {
         waited_for(waiting)
     )]
     NotSettled { name: String, step: String, waiting: String },
+    #[error(
+        "the change was made (version {version}), and before it was settled {by} changed the flag again: `interlock flag get {name}` shows how it stands, `interlock flag history {name}` who did what"
+    )]
+    Overtaken { name: String, version: u64, by: String },
     #[error("the change is made, and not yet in force at {}: see `interlock fleet`", behind.join(", "))]
     NotEverywhere { behind: Vec<String> },
     #[error(
@@ -60,6 +64,7 @@ impl AdminError {
             | Self::NoAccess { .. }
             | Self::Call(_)
             | Self::NotSettled { .. }
+            | Self::Overtaken { .. }
             | Self::NotEverywhere { .. }
             | Self::NoFlag { .. }
             | Self::Print(_) => FAILED,

@@ -45,7 +45,7 @@ pub(super) fn gone_past(flag: &Value) -> Vec<String> {
 }
 
 /// Looks at a flag until its flip is settled, and every sidecar that is heard of has applied it. Says on `notes` whom it
-/// waits for, when that changes.
+/// waits for, when that changes. A change that somebody makes meanwhile is not this one's success.
 pub(super) async fn settled(
     client: &Client,
     name: &str,
@@ -54,7 +54,8 @@ pub(super) async fn settled(
 ) -> Result<Value, AdminError> {
     let give_up = clock::now() + WAIT;
     let mut told = String::new();
-    while let Some(step) = step(&flag) {
+    let version = version_of(&flag);
+    while let Some(step) = step_of(version, &flag) {
         let waiting = waiting_for_in_words(&flag);
         if clock::now() > give_up {
             return Err(AdminError::NotSettled { step, waiting, name: name.to_owned() });
@@ -66,8 +67,11 @@ pub(super) async fn settled(
         tell(notes, &mut told, line);
         sleep(POLL).await;
         flag = client.call(get(flag_target(name))).await?;
+        if version_of(&flag) > version {
+            let by = word(&flag, "changed_by");
+            return Err(AdminError::Overtaken { name: name.to_owned(), version, by });
+        }
     }
-    let version = flag.get("version").and_then(Value::as_u64).unwrap_or_default();
     loop {
         let fleet = client.call(get("/api/v1/fleet".to_owned())).await?;
         let behind = behind(&fleet, name, version);
@@ -79,6 +83,19 @@ pub(super) async fn settled(
         }
         tell(notes, &mut told, format!("settled: waiting for {} to apply it", behind.join(", ")));
         sleep(LOOK_AGAIN).await;
+    }
+}
+
+fn version_of(flag: &Value) -> u64 {
+    flag.get("version").and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// How far the flip of this version has come; `None` where all is settled.
+fn step_of(version: u64, flag: &Value) -> Option<String> {
+    match version_of(flag) < version {
+        // Another sidecar answered, which has not heard of it yet.
+        true => Some("announced".to_owned()),
+        false => step(flag),
     }
 }
 
