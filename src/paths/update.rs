@@ -143,7 +143,7 @@ impl Update {
         }
     }
 
-    /// Tells how it ended and ends its lease; whether it was exposed.
+    /// Tells how it ended and ends its lease; whether it was exposed for want of the store.
     pub(super) fn settle(&mut self, outcome: Outcome) -> bool {
         self.settled = true;
         if let Some(noted) = self.noted.take() {
@@ -170,15 +170,16 @@ impl Update {
         if let Some(reason) = exposure {
             UpdateExposed { flag, reason }.emit(&self.telemetry);
         }
+        let lacks_store = exposure.is_some_and(is_of_the_store);
         let Some((lease, since)) = self.lease.take() else {
-            return exposure.is_some();
+            return lacks_store;
         };
         LeaseReleased { flag, held: clock::now() - since }.emit(&self.telemetry);
         match outcome {
             Outcome::Unknown => lease.keep(),
             Outcome::Applied | Outcome::Rejected | Outcome::Replayed => lease.release(),
         }
-        exposure.is_some()
+        lacks_store
     }
 
     /// The protection that it really had, now that it has ended.
@@ -196,6 +197,14 @@ impl Update {
             Err(ForwardError::Unanswered(_) | ForwardError::Client(_)) => Outcome::Unknown,
         };
         self.settle(outcome)
+    }
+}
+
+/// Whether the store was missed. A flip that did not wait for all is no fault of the store.
+fn is_of_the_store(exposure: Exposure) -> bool {
+    match exposure {
+        Exposure::StoreUnreachable | Exposure::StoreReplaced | Exposure::LeaseLost => true,
+        Exposure::FlipForced | Exposure::SilentSidecar | Exposure::ForeignWriter => false,
     }
 }
 

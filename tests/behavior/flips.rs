@@ -182,7 +182,8 @@ fn a_kill_acts_at_once_and_counts_what_it_may_have_undone() {
     let next = sidecar.call(&crate::support::put(&status_of("A"), "{}"));
     assert_eq!(next.headers.get("interlock-path"), Some("legacy"));
     fixed_gate.open();
-    assert_eq!(at_fixed.response().status, 200);
+    let answer = at_fixed.response();
+    assert_eq!((answer.status, answer.headers.get("interlock-degraded")), (200, None));
     wait_until_settled(&sidecar);
     let exposed = [("flag", JOURNEYS), ("reason", "flip_forced")];
     sidecar.wait_for_metric("interlock_exposed_updates_total", &exposed, 1.0);
