@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use serde_json::json;
 
+use crate::domain::decision::Freshness;
 use crate::domain::transition::SILENT_AFTER_MS;
 use crate::fleet::FleetView;
+use crate::store::StoreChangeError;
 
 use super::audit::Audit;
 use super::flags::no_parameters;
@@ -25,7 +27,9 @@ fn shown(fleet: &FleetView) -> AdminResponse {
     let latest = latest_versions(fleet);
     let rows: Vec<SidecarRow<'_>> =
         fleet.sidecars.iter().map(|sidecar| SidecarRow::of(sidecar, &latest)).collect();
-    let answer = json!({"sidecars": rows, "at": rfc3339(fleet.at_ms)});
+    // Before the store was reached first there is no picture.
+    let at = (fleet.at_ms > 0).then(|| rfc3339(fleet.at_ms));
+    let answer = json!({"sidecars": rows, "at": at});
     json_response(StatusCode::OK, &answer)
 }
 
@@ -42,6 +46,11 @@ pub(super) async fn forget(
     let reason = input::reason(body)?;
     let unknown = || Refusal::UnknownSidecar { id: id.to_owned() };
     let Changes::Fleet(flags) = &state.changes else { return Err(unknown()) };
+    if state.store.snapshot().freshness != Freshness::Live {
+        // Who is silent is not known either.
+        let error = StoreChangeError::StoreUnreachable("it was not heard of lately".into());
+        return Err(Refusal::StoreUnavailable(error));
+    }
     let known = state.fleet.load_full();
     let sidecar = known.sidecars.iter().find(|sidecar| sidecar.id == id).ok_or_else(unknown)?;
     let silent_ms = sidecar.silent_ms;

@@ -105,8 +105,14 @@ fn view(answer: &Value) -> String {
             applied(sidecar),
         ]
     });
-    let doubt = if has_lost_the_store(answer) { "; the store can't be asked since" } else { "" };
-    table(&head, &rows) + &format!("as of {}{doubt}\n", word(answer, "at"))
+    let as_of = match (answer.get("at"), has_lost_the_store(answer)) {
+        (Some(Value::Null), _) => {
+            "not known: the store has not been reached since this sidecar started".to_owned()
+        }
+        (_, true) => format!("as of {}; the store can't be asked since", word(answer, "at")),
+        (_, false) => format!("as of {}", word(answer, "at")),
+    };
+    table(&head, &rows) + &as_of + "\n"
 }
 
 /// Whether the sidecar that answers shows the last picture that it had.
@@ -219,6 +225,14 @@ mod tests {
         let shown = view(&json!({"sidecars": [this, other], "at": "then"}));
 
         assert!(shown.ends_with("as of then; the store can't be asked since\n"), "{shown}");
+    }
+
+    #[test]
+    fn before_the_store_was_reached_there_is_no_picture() {
+        let shown = view(&json!({"sidecars": [], "at": null}));
+
+        let said = "not known: the store has not been reached since this sidecar started\n";
+        assert!(shown.ends_with(said), "{shown}");
     }
 
     #[test]

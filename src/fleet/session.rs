@@ -307,8 +307,18 @@ impl Running {
             open_ms => self.say_last(open_ms),
         };
         let (key, arguments) = (keys.sidecars(), [me.id.as_bytes(), said.as_bytes()]);
-        // Where it fails, its silence says so.
-        drop(remote.run_or_tell(Lane::Control, &registry::PART, &[&key], &arguments, None).await);
+        let (part, keys) = (&registry::PART, [&*key]);
+        let parted = remote.run_or_tell(Lane::Control, part, &keys, &arguments, None).await;
+        if let Err(error) = parted
+            && self.remembered.is_some()
+        {
+            tracing::warn!(
+                event = "leave_failed",
+                id = me.id,
+                %error,
+                "still on the fleet's register: flips wait for this sidecar until it is forgotten (interlock fleet forget)"
+            );
+        }
     }
 
     /// Looks at what a beat has learned.

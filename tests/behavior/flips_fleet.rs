@@ -111,6 +111,26 @@ fn a_sidecar_that_crashed_holds_up_a_flip_until_an_operator_says_that_it_is_gone
 }
 
 #[test]
+fn while_the_store_is_gone_nobody_leaves_the_register_and_nobody_is_forgotten() {
+    let (mut store, mut fleet) = fleet(0);
+    let mut leaves = fleet.stands.pop().unwrap();
+    let id = id_of(&leaves.sidecar);
+    store.kill();
+    fleet.sidecar(0).wait_for_metric("interlock_freshness", &[("state", "stale")], 1.0);
+
+    leaves.sidecar.terminate();
+    assert_eq!(leaves.sidecar.wait_for_exit().code(), Some(0));
+    let path = format!("/api/v1/fleet/{id}/forget");
+    let answer = fleet.sidecar(0).admin_json("POST", &path, &json!({"reason": "it was stopped"}));
+
+    let log = leaves.sidecar.log();
+    let left: Vec<&str> = log.lines().filter(|line| line.contains("leave_failed")).collect();
+    assert!(left.len() == 1 && left[0].contains(&id), "{left:?}");
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.json()["type"].as_str().unwrap().ends_with("store-unavailable"));
+}
+
+#[test]
 fn a_flip_goes_on_when_the_store_is_back_whatever_it_has_forgotten() {
     let (mut store, fleet) = fleet(0);
     let frozen = id_of(fleet.sidecar(2));
@@ -149,6 +169,8 @@ fn a_sidecar_that_has_not_joined_its_fleet_yet_promises_nothing() {
     let sidecar = Sidecar::in_front_of(&app).with(&url).with(&flag).start();
     let protection = || explained(&sidecar, "journey:A")["protection"].clone();
 
+    let picture = sidecar.admin_get("/api/v1/fleet").json();
+    assert_eq!(picture["at"], json!(null), "there is none");
     // Nobody waits for it, so it may be the last to believe in this percentage, also of an update that ends later.
     assert_eq!(protection(), "exposed");
     let mut early = send_update(&sidecar, &status_of("A"));
