@@ -324,6 +324,11 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
+    /// Whether all of it is here.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
+
     /// The latest moment for an answer's head: counted from the body's end, and up to that from its last move.
     pub(crate) fn deadline(&self, silence: Duration, timeout: Duration) -> Instant {
         self.moved_at.get() + if self.ended.get() { timeout } else { silence.max(timeout) }

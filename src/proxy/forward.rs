@@ -10,7 +10,7 @@ use http::header::{TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 
-use super::body::{BodyError, RequestBody};
+use super::body::{BodyError, RequestBody, Upload};
 use super::error::{ConnectError, ProxyError, Refusal, Unanswered, switches};
 use super::pool::{FIRST_PAUSE, Link, Pool};
 use super::relay::Relay;
@@ -143,13 +143,10 @@ pub(crate) async fn exchange(
 ) -> Result<Answered, ExchangeError> {
     let sent_at = clock::now();
     link.set_deadline(sent_at + pool.timeout);
-    link.allowance.await_head();
+    link.line.await_head();
     let mut span = traced::send_on(pool, &mut request, sent_at - link.connected_in);
     let waited = request.body().waited() + std::mem::take(&mut link.connected_in);
-    let upload = match patience {
-        Patience::WhileItMoves => request.body_mut().upload(sent_at),
-        Patience::Fixed => None,
-    };
+    let upload = request.body_mut().upload(sent_at);
     let streams = request.body().is_streamed();
     let may_switch = request.headers().contains_key(UPGRADE);
     let mut answer = std::pin::pin!(link.sender.try_send_request(*request));
@@ -172,8 +169,8 @@ pub(crate) async fn exchange(
             return Poll::Ready(Some(answered));
         }
         while link.poll_deadline(cx).is_ready() {
-            let later =
-                upload.as_ref().map(|upload| upload.deadline(pool.body_timeout, pool.timeout));
+            let moving = upload.as_ref().filter(|_| patience == Patience::WhileItMoves);
+            let later = moving.map(|upload| upload.deadline(pool.body_timeout, pool.timeout));
             match later.filter(|later| *later > link.deadline()) {
                 Some(later) => link.set_deadline(later),
                 None => return Poll::Ready(None),
@@ -182,10 +179,10 @@ pub(crate) async fn exchange(
         Poll::Pending
     })
     .await;
-    link.allowance.head_came();
+    link.line.head_came();
     let result = match answered {
         None => Err(unanswered(Unanswered::Timeout { within: pool.timeout })),
-        Some(Ok(response)) => answer_of(pool, link, response, may_switch),
+        Some(Ok(response)) => answer_of(pool, link, response, (may_switch, upload)),
         Some(Err(mut error)) => Err(match error.take_message() {
             Some(unsent) => ExchangeError::Unsent(Box::new(unsent)),
             None => ExchangeError::Failed(classify(error.into_error())),
@@ -215,14 +212,15 @@ fn answer_of(
     pool: &Rc<Pool>,
     link: Box<Link>,
     response: Response<Incoming>,
-    may_switch: bool,
+    (may_switch, upload): (bool, Option<Rc<Upload>>),
 ) -> Result<Answer, ExchangeError> {
     let unasked = switches(response.status()) && !may_switch;
     if unasked || !plainly_framed(response.headers()) {
         return Err(unanswered(Unanswered::Protocol { source: None }));
     }
     if !switches(response.status()) {
-        let relayed = response.map(|body| Box::new(Relay::new(body, link, Rc::clone(pool))));
+        let relay = |body| Box::new(Relay::new(body, link, Rc::clone(pool), upload));
+        let relayed = response.map(relay);
         return Ok(Answer::Response(relayed));
     }
     let head = response.map(drop);

@@ -306,6 +306,9 @@ fn answer(
             let (mut parts, relay) = response.into_parts();
             let tap = mirrored.map(|it| it.watch(told, parts.status, &parts.headers));
             headers::prepare_response(&mut parts.headers);
+            if relay.is_early() {
+                parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             parts.version = Version::HTTP_11;
             Ok(Response::from_parts(parts, ResponseBody::relayed(relay, tap)))
         }

@@ -14,7 +14,10 @@ use crate::net::{self, TcpStream};
 use crate::telemetry::labels::ClientError;
 
 /// How much of what a client still sends is read and dropped after its connection was ended early.
-const LINGER_BYTES: usize = 256 * 1024;
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Read and dropped at a time.
+const DROPPED_AT_ONCE: usize = 16 * 1024;
 
 /// A client's connection.
 #[derive(Debug)]
@@ -171,10 +174,7 @@ impl AsyncWrite for ClientIo {
             self.watch.set_linger();
         }
         while self.watch.lingers() && self.lingered < LINGER_BYTES {
-            if self.watch.fate() == Fate::Idle {
-                break;
-            }
-            let mut scratch = [0; 4096];
+            let mut scratch = [0; DROPPED_AT_ONCE];
             let mut buf = ReadBuf::new(&mut scratch);
             let Poll::Ready(read) = Pin::new(&mut self.tcp).poll_read(cx, &mut buf) else {
                 self.watch.park(cx.waker());
@@ -184,6 +184,7 @@ impl AsyncWrite for ClientIo {
                 break;
             }
             self.lingered += buf.filled().len();
+            self.watch.note_dropped();
         }
         Poll::Ready(Ok(()))
     }

@@ -21,7 +21,7 @@ use tokio::time::{Sleep, sleep_until, timeout_at};
 
 use super::body::RequestBody;
 use super::error::ConnectError;
-use super::upstream_io::{Allowance, UpstreamIo};
+use super::upstream_io::{Line, UpstreamIo};
 use crate::clock::{self, Instant};
 use crate::config::{LegacyConfig, UpstreamUrl};
 use crate::domain::flag::Path;
@@ -163,7 +163,7 @@ impl Pool {
     }
 
     async fn handshake(&self, tcp: TcpStream) -> Result<Box<Link>, hyper::Error> {
-        let (io, allowance) = UpstreamIo::new(tcp);
+        let (io, line) = UpstreamIo::new(tcp);
         let (sender, connection) = Builder::new()
             .writev(false)
             .max_buf_size(READ_AHEAD)
@@ -173,7 +173,7 @@ impl Pool {
         Ok(Box::new(Link {
             sender,
             connection: Some(connection),
-            allowance,
+            line,
             closed: false,
             waker: Waker::from(Arc::clone(&bell)),
             bell,
@@ -246,8 +246,8 @@ pub(crate) struct Link {
     pub(crate) sender: SendRequest<RequestBody>,
     /// Gone once it was let go.
     connection: Option<Connection<TokioIo<UpstreamIo>, RequestBody>>,
-    /// How much may come before the answer.
-    pub(crate) allowance: Allowance,
+    /// What is known of it beside hyper.
+    pub(crate) line: Line,
     closed: bool,
     bell: Arc<Bell>,
     /// Rings the bell.
@@ -323,7 +323,7 @@ impl Link {
         if !self.closed && !self.sender.is_ready() {
             self.drive(&mut Context::from_waker(Waker::noop()));
         }
-        !self.closed && self.sender.is_ready()
+        !self.closed && !self.line.is_cut() && self.sender.is_ready()
     }
 
     /// Whether the upstream has not closed it, as far as it is known here.

@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::ahead::Ahead;
+use super::body::Upload;
 use super::memory::HeldMemory;
 use super::pool::{Link, Pool};
 use crate::clock;
@@ -22,6 +23,8 @@ pub(crate) struct Relay {
     link: Option<Box<Link>>,
     pool: Rc<Pool>,
     ahead: Option<Box<Ahead>>,
+    /// The request's body, where it was still arriving when the request was sent.
+    upload: Option<Rc<Upload>>,
 }
 
 /// Why an answer's body ends before its end. The client's message must break off as well.
@@ -39,14 +42,24 @@ pub(crate) enum RelayError {
 }
 
 impl Relay {
-    pub(super) fn new(body: Incoming, link: Box<Link>, pool: Rc<Pool>) -> Self {
-        let mut relay = Self { body, link: Some(link), pool, ahead: None };
+    pub(super) fn new(
+        body: Incoming,
+        link: Box<Link>,
+        pool: Rc<Pool>,
+        upload: Option<Rc<Upload>>,
+    ) -> Self {
+        let mut relay = Self { body, link: Some(link), pool, ahead: None, upload };
         if relay.body.is_end_stream() {
             relay.give_back();
         } else if let Some(link) = &mut relay.link {
             link.set_deadline(clock::now() + relay.pool.body_timeout);
         }
         relay
+    }
+
+    /// Whether it answers a request whose body has not arrived whole: what is still to come of that may never be read.
+    pub(crate) fn is_early(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| !upload.has_ended())
     }
 
     fn give_back(&mut self) {

@@ -1,12 +1,17 @@
-//! An upstream's connection as hyper sees it: what it may say before its answer is bounded.
+//! An upstream's connection as hyper sees it: what it may say before its answer is bounded, and what it said before it broke is
+//! heard.
 //!
 //! hyper reads over interim answers (RFC 9110 section 15.2) for as long as there are any. An upstream that never ends them
 //! would keep a worker busy for nothing.
+//!
+//! An upstream may answer before it has read a whole body, and close (RFC 9110 section 7.5, RFC 9112 section 9.5). Sending then
+//! fails although the answer is here, and hyper would give the call up for that. So the failure is kept from it: nothing more
+//! is sent, and reading tells how it ended.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,29 +22,47 @@ use crate::net::TcpStream;
 /// with what is read along with it.
 const BEFORE_ANSWER: usize = 512 * 1024;
 
-/// How many bytes may still come: bounded while an answer's head is awaited, unbounded otherwise.
+/// What is known of an upstream's connection beside hyper.
 #[derive(Clone, Debug)]
-pub(crate) struct Allowance(Arc<AtomicUsize>);
+pub(crate) struct Line(Arc<State>);
 
-impl Allowance {
+#[derive(Debug)]
+struct State {
+    /// How many bytes may still come: bounded while an answer's head is awaited, unbounded otherwise.
+    allowance: AtomicUsize,
+    /// Nothing can be sent any more.
+    cut: AtomicBool,
+}
+
+impl Line {
+    fn new() -> Self {
+        let (allowance, cut) = (AtomicUsize::new(usize::MAX), AtomicBool::new(false));
+        Self(Arc::new(State { allowance, cut }))
+    }
+
     /// A request is sent.
     pub(crate) fn await_head(&self) {
-        self.0.store(BEFORE_ANSWER, Relaxed);
+        self.0.allowance.store(BEFORE_ANSWER, Relaxed);
     }
 
     /// Its answer's head is here.
     pub(crate) fn head_came(&self) {
-        self.0.store(usize::MAX, Relaxed);
+        self.0.allowance.store(usize::MAX, Relaxed);
+    }
+
+    /// Whether the upstream takes no more: good for what it still has to say, and for no other call.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.0.cut.load(Relaxed)
     }
 
     fn take(&self, bytes: usize) -> io::Result<()> {
-        match self.0.load(Relaxed) {
+        match self.0.allowance.load(Relaxed) {
             usize::MAX => Ok(()),
             left if bytes > left => {
                 Err(io::Error::new(io::ErrorKind::InvalidData, "interim answers without end"))
             }
             left => {
-                self.0.store(left - bytes, Relaxed);
+                self.0.allowance.store(left - bytes, Relaxed);
                 Ok(())
             }
         }
@@ -50,19 +73,36 @@ impl Allowance {
 #[derive(Debug)]
 pub(crate) struct UpstreamIo {
     tcp: TcpStream,
-    allowance: Allowance,
+    line: Line,
+    /// How sending failed.
+    failed: Option<io::ErrorKind>,
 }
 
 impl UpstreamIo {
-    pub(crate) fn new(tcp: TcpStream) -> (Self, Allowance) {
-        let allowance = Allowance(Arc::new(AtomicUsize::new(usize::MAX)));
-        (Self { tcp, allowance: allowance.clone() }, allowance)
+    pub(crate) fn new(tcp: TcpStream) -> (Self, Line) {
+        let line = Line::new();
+        (Self { tcp, line: line.clone(), failed: None }, line)
     }
 
     /// The bare connection.
     pub(crate) fn into_inner(self) -> TcpStream {
         self.tcp
     }
+
+    /// The end of what there is to read. A socket tells of a reset once: where sending heard of it, reading finds a plain end,
+    /// which would be the end of an answer that is framed by it. One that failed otherwise had been closed in order before.
+    fn end(&self) -> io::Result<()> {
+        match self.failed {
+            Some(kind) if kind != io::ErrorKind::BrokenPipe => Err(kind.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the other side is gone, so that what it said is all there is: reading will not wait for more.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
 }
 
 impl AsyncRead for UpstreamIo {
@@ -73,7 +113,11 @@ impl AsyncRead for UpstreamIo {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.tcp).poll_read(cx, buf))?;
-        Poll::Ready(self.allowance.take(buf.filled().len() - before))
+        let read = buf.filled().len() - before;
+        if read == 0 {
+            return Poll::Ready(self.end());
+        }
+        Poll::Ready(self.line.take(read))
     }
 }
 
@@ -83,7 +127,19 @@ impl AsyncWrite for UpstreamIo {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
+        if self.failed.is_some() {
+            return Poll::Pending;
+        }
+        match ready!(Pin::new(&mut self.tcp).poll_write(cx, buf)) {
+            Err(error) if is_gone(&error) => {
+                self.failed = Some(error.kind());
+                self.line.0.cut.store(true, Relaxed);
+                // Reading goes on at once: nothing else has to happen for it.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            written => Poll::Ready(written),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -12,9 +12,12 @@ use std::time::Duration;
 use crate::clock::{self, Instant};
 use crate::config::ProxyConfig;
 
-/// After an answer that ends a connection early, the client's remaining bytes are read and dropped for this long: closing
-/// at once would reset the connection and could destroy the answer on its way.
-const LINGER: Duration = Duration::from_secs(1);
+/// After an answer that ends a connection early, the client's remaining bytes are read and dropped for this long at most:
+/// closing at once would reset the connection, and many a client reads no answer once it can't send.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// A client that is silent for so long meanwhile has sent all that it will; while draining that is all the time there is.
+const LINGER_SILENCE: Duration = Duration::from_secs(1);
 
 /// While draining, a connection that carries no call is kept this long for a call that may be on its way already.
 const LAME_DUCK: Duration = Duration::from_millis(500);
@@ -71,6 +74,7 @@ pub(crate) struct Watch {
     body_since: AtomicU64,
     write_since: AtomicU64,
     linger_since: AtomicU64,
+    lingered: AtomicBool,
     fate: AtomicU8,
     busy: AtomicBool,
     answering: AtomicBool,
@@ -93,6 +97,7 @@ impl Watch {
             body_since: AtomicU64::new(0),
             write_since: AtomicU64::new(0),
             linger_since: AtomicU64::new(0),
+            lingered: AtomicBool::new(false),
             fate: AtomicU8::new(Fate::Live as u8),
             busy: AtomicBool::new(false),
             answering: AtomicBool::new(false),
@@ -222,18 +227,37 @@ impl Watch {
 
     /// Whether to read and drop what the client still sends, rather than to reset it.
     pub(crate) fn lingers(&self) -> bool {
-        if !self.linger.load(Relaxed) {
+        if !self.linger.load(Relaxed) || self.lingered.load(Relaxed) {
             return false;
         }
-        start(&self.linger_since, self.clock.now());
+        let now = self.clock.now();
+        if self.linger_since.load(Relaxed) == 0 {
+            self.last_io.store(now, Relaxed);
+        }
+        start(&self.linger_since, now);
         true
     }
 
+    /// Some of what the client still sends was read and dropped.
+    pub(crate) fn note_dropped(&self) {
+        self.last_io.store(self.clock.now(), Relaxed);
+    }
+
+    /// Ends the lingering of a connection that has done so for long enough; `false` for one that doesn't linger.
+    fn judge_lingering(&self, now: u64, draining: bool) -> bool {
+        let since = self.linger_since.load(Relaxed);
+        let longest = if draining { LINGER_SILENCE } else { LINGER };
+        if is_over(since, now, longest)
+            || (since != 0 && is_over(self.last_io.load(Relaxed), now, LINGER_SILENCE))
+        {
+            self.lingered.store(true, Relaxed);
+            wake(&self.connection);
+        }
+        since != 0
+    }
+
     fn judge(&self, now: u64, limits: &Limits, draining: bool) -> Fate {
-        let over = |since: &AtomicU64, limit: Duration| {
-            let since = since.load(Relaxed);
-            since != 0 && u128::from(now.saturating_sub(since)) >= limit.as_millis()
-        };
+        let over = |since: &AtomicU64, limit| is_over(since.load(Relaxed), now, limit);
         let idle = if draining { limits.idle.min(LAME_DUCK) } else { limits.idle };
         if self.tunnel.load(Relaxed) {
             Fate::Live
@@ -249,9 +273,7 @@ impl Watch {
             Fate::Live
         } else if over(&self.head_since, limits.head) {
             Fate::SlowHead
-        } else if over(&self.linger_since, LINGER)
-            || (self.head_since.load(Relaxed) == 0 && over(&self.last_io, idle))
-        {
+        } else if self.head_since.load(Relaxed) == 0 && over(&self.last_io, idle) {
             Fate::Idle
         } else {
             Fate::Live
@@ -260,12 +282,19 @@ impl Watch {
 
     fn condemn(&self, fate: Fate) {
         self.fate.store(fate as u8, Relaxed);
-        for slot in [&self.connection, &self.body] {
-            let waker = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
+        wake(&self.connection);
+        wake(&self.body);
+    }
+}
+
+fn is_over(since: u64, now: u64, limit: Duration) -> bool {
+    since != 0 && u128::from(now.saturating_sub(since)) >= limit.as_millis()
+}
+
+fn wake(slot: &Mutex<Option<Waker>>) {
+    let waker = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
@@ -345,6 +374,9 @@ impl Watches {
     pub(crate) fn sweep(&self, draining: bool) {
         let now = self.clock.set();
         for watch in self.watched.values() {
+            if watch.judge_lingering(now, draining) {
+                continue;
+            }
             match watch.judge(now, &self.limits, draining) {
                 Fate::Live => {}
                 fate => watch.condemn(fate),

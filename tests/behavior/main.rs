@@ -40,6 +40,7 @@ mod detector_honest;
 mod detector_reads;
 mod divergences;
 mod drain;
+mod early_answers;
 mod failures;
 mod faults;
 mod flag_command;

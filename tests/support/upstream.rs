@@ -45,6 +45,8 @@ pub(crate) enum Next {
     Close,
     /// Resets.
     Reset,
+    /// Drops the socket, as an app does that has answered: with bytes unread that is a reset behind what was sent.
+    Drop,
 }
 
 type Script = dyn Fn(&mut Exchange) -> Next + Send + Sync;
@@ -218,6 +220,7 @@ fn serve(stream: TcpStream, seen: &Arc<Seen>, script: &Script) {
             Next::KeepAlive => reader = exchange.reader,
             // Shut down first, so that the close is seen although a tunnel's other half may hold the socket.
             Next::Close => return drop(exchange.reader.stream.shutdown(Shutdown::Both)),
+            Next::Drop => return,
             Next::Reset => {
                 let linger = Some(Duration::ZERO);
                 return SockRef::from(&exchange.reader.stream).set_linger(linger).unwrap();
@@ -267,6 +270,19 @@ impl Exchange {
 
     fn record(&self) {
         self.seen.requests.lock().unwrap()[self.index] = self.request.clone();
+    }
+
+    /// Reads and drops `count` bytes of the body, as they come over the wire; fewer where it ends before that.
+    pub(crate) fn read_some(&mut self, count: u64) {
+        // A body that breaks off is one that has ended.
+        drop(self.reader.body(Framing::Length(count), &mut |_| {}));
+    }
+
+    /// Says that no more will be sent, and reads on until the other side is gone.
+    pub(crate) fn linger(&mut self) -> Next {
+        drop(self.reader.stream.shutdown(Shutdown::Write));
+        drop(self.reader.body(Framing::Close, &mut |_| {}));
+        Next::Close
     }
 
     /// Sends bytes as they are; `false` when the other side is gone.

@@ -96,3 +96,50 @@ async fn draining_keeps_a_quiet_connection_a_moment_and_a_tunnel_as_it_is() {
 
     assert_eq!((quiet.fate(), tunnel.fate()), (Fate::Idle, Fate::Live));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lingering_connection_goes_once_its_client_is_silent() {
+    let (watches, watch) = watched();
+    watch.set_linger();
+    assert!(watch.lingers());
+
+    after(&watches, 999).await;
+    watch.note_dropped();
+    after(&watches, 999).await;
+    assert!(watch.lingers(), "a byte in between starts the silence anew");
+
+    after(&watches, 1).await;
+    assert!(!watch.lingers());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lingering_connection_goes_although_its_client_never_ends() {
+    for (draining, longest) in [(false, LINGER), (true, LINGER_SILENCE)] {
+        let (watches, watch) = watched();
+        watch.set_linger();
+        watch.lingers();
+
+        let started = clock::now();
+        while watch.lingers() && started.elapsed() < LINGER * 2 {
+            tokio::time::advance(Duration::from_millis(100)).await;
+            watch.note_dropped();
+            watches.sweep(draining);
+        }
+
+        assert_eq!(started.elapsed(), longest, "draining: {draining}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_ends_its_head_is_not_lingered_on_for_ever() {
+    let (watches, watch) = watched();
+    watch.note_read(true);
+    after(&watches, 100).await;
+    assert_eq!(watch.fate(), Fate::SlowHead);
+
+    watch.set_linger();
+    assert!(watch.lingers());
+    after(&watches, 1000).await;
+
+    assert_eq!((watch.lingers(), watch.fate()), (false, Fate::SlowHead));
+}
