@@ -342,3 +342,41 @@ impl Link {
         Some((parts.io.into_inner().into_inner(), parts.read_buf))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::TcpListener;
+    use crate::telemetry::Topology;
+
+    #[tokio::test]
+    async fn a_connection_on_which_nothing_can_be_sent_is_not_kept() {
+        let listener = net::listen(([127, 0, 0, 1], 0).into(), false).unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let url = UpstreamUrl { host: "127.0.0.1".to_owned(), port };
+        let second = Duration::from_secs(1);
+        let legacy = LegacyConfig {
+            url: url.clone(),
+            connect_timeout: second,
+            timeout: second,
+            settle_after_timeout: second,
+            idle_timeout: second,
+        };
+        let telemetry = Telemetry::new(&Topology::default());
+        let pool = Pool::new(Path::Legacy, Role::Serving, url, &legacy, second, telemetry);
+
+        for (is_cut, kept) in [(false, 1), (true, 0)] {
+            let mut link = pool.connect().await.unwrap();
+            // hyper has to have run once to be ready for a request.
+            link.is_open();
+            if is_cut {
+                link.line.cut();
+            }
+            pool.idle.borrow_mut().clear();
+            pool.give_back(link);
+
+            assert_eq!(pool.idle.borrow().len(), kept, "cut: {is_cut}");
+        }
+    }
+}

@@ -55,6 +55,11 @@ impl Line {
         self.0.cut.load(Relaxed)
     }
 
+    /// Nothing can be sent any more.
+    pub(crate) fn cut(&self) {
+        self.0.cut.store(true, Relaxed);
+    }
+
     fn take(&self, bytes: usize) -> io::Result<()> {
         match self.0.allowance.load(Relaxed) {
             usize::MAX => Ok(()),
@@ -133,7 +138,7 @@ impl AsyncWrite for UpstreamIo {
         match ready!(Pin::new(&mut self.tcp).poll_write(cx, buf)) {
             Err(error) if is_gone(&error) => {
                 self.failed = Some(error.kind());
-                self.line.0.cut.store(true, Relaxed);
+                self.line.cut();
                 // Reading goes on at once: nothing else has to happen for it.
                 cx.waker().wake_by_ref();
                 Poll::Pending
@@ -148,5 +153,72 @@ impl AsyncWrite for UpstreamIo {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::net::{self, TcpListener};
+
+    /// A connection, and its other side.
+    async fn connected() -> ((UpstreamIo, Line), TcpStream) {
+        let listener = net::listen(([127, 0, 0, 1], 0).into(), false).unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (ours, theirs) = tokio::join!(net::dial("127.0.0.1", port), listener.accept());
+        (UpstreamIo::new(ours.unwrap()), theirs.unwrap().0)
+    }
+
+    /// Sends until nothing can be sent any more.
+    async fn send_on(io: &mut UpstreamIo, line: &Line) {
+        let sending = async {
+            loop {
+                io.write_all(&[b'x'; 64 * 1024]).await.unwrap();
+            }
+        };
+        let cut = async {
+            while !line.is_cut() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let gone_on = timeout(Duration::from_secs(30), async {
+            tokio::select! { biased; () = cut => {} () = sending => {} }
+        });
+        gone_on.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_said_before_a_reset_is_read_and_the_reset_is_no_end() {
+        let ((mut io, line), mut peer) = connected().await;
+        peer.write_all(b"enough").await.unwrap();
+        net::reset_on_close(&peer).unwrap();
+        drop(peer);
+
+        send_on(&mut io, &line).await;
+        let mut said = Vec::new();
+        let end = io.read_to_end(&mut said).await.map_err(|error| error.kind());
+
+        assert_eq!((&*said, end), (&b"enough"[..], Err(io::ErrorKind::ConnectionReset)));
+    }
+
+    #[tokio::test]
+    async fn an_end_in_order_is_one_although_sending_failed_after_it() {
+        let ((mut io, line), mut peer) = connected().await;
+        peer.write_all(b"enough").await.unwrap();
+        peer.shutdown().await.unwrap();
+        net::reset_on_close(&peer).unwrap();
+        drop(peer);
+
+        send_on(&mut io, &line).await;
+        let mut said = Vec::new();
+        let end = io.read_to_end(&mut said).await.map_err(|error| error.kind());
+
+        assert_eq!((&*said, end), (&b"enough"[..], Ok(6)));
     }
 }

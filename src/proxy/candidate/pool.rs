@@ -213,7 +213,15 @@ impl Exchange<'_> {
                 Err(error) => {
                     return Poll::Ready(Err(CandidateError::Broken(broken.unwrap_or(error))));
                 }
-                Ok(()) if read.filled().is_empty() => return Poll::Ready(Ok(End::Closed)),
+                Ok(()) if read.filled().is_empty() => {
+                    // A socket tells of a reset once: where sending heard of it, this is no end in order.
+                    return Poll::Ready(match broken {
+                        Some(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                            Err(CandidateError::Broken(error))
+                        }
+                        _ => Ok(End::Closed),
+                    });
+                }
                 Ok(()) => {}
             }
             let had_head = self.arriving.has_head();
