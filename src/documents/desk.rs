@@ -95,7 +95,10 @@ impl Inner {
         }
         let answered = self.run(&READ, place, ask, &[]).await;
         // A read that may have run has written nothing.
-        let answer = answered.map_err(|_| Failed::NotExecuted)?;
+        let answer = answered.map_err(|error| match error.is_for_good() {
+            true => Failed::Refused,
+            false => Failed::NotExecuted,
+        })?;
         answer::read(answer).map_err(|error| {
             self.remote.tell_of_answer(&READ, &error);
             Failed::NotExecuted
@@ -111,6 +114,7 @@ impl Inner {
         }
         let answer =
             self.run(&EDIT, place, &edit.ask, &words).await.map_err(|error| match error {
+                CallError::NotExecuted(_) if error.is_for_good() => Failed::Refused,
                 CallError::NotExecuted(_) => Failed::NotExecuted,
                 CallError::Unknown(_) => Failed::Unknown,
             })?;

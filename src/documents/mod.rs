@@ -124,9 +124,12 @@ pub(crate) enum Edited {
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failed {
-    /// Nothing was written, and nothing will be. A read fails in no other way.
+    /// Nothing was written, and nothing will be.
     #[error("the store was not asked, or refused: nothing was written")]
     NotExecuted,
+    /// The same, and another try would be refused like this one: the store has no such command, or not for us.
+    #[error("the store refuses for good: nothing was written")]
+    Refused,
     /// It may have been written, or still be: the same edit, sent again, finds out.
     #[error("the store did not answer: it may have been written")]
     Unknown,
@@ -194,7 +197,7 @@ impl Documents {
     /// Reads a document, over the connections of the place; ends within `store.timeout` of its turn.
     ///
     /// # Errors
-    /// [`Failed::NotExecuted`].
+    /// [`Failed::NotExecuted`], [`Failed::Refused`].
     pub(crate) async fn read(&self, place: &Arc<Place>, ask: Ask) -> Result<Read, Failed> {
         let (reply, answer) = oneshot::channel();
         self.send(place, Order::Read(ask, reply))?;

@@ -18,6 +18,12 @@ impl CallError {
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::NotExecuted(Cause::Redis(error)) if !error.is_io_error())
     }
+
+    /// Whether it did not run, and would not if it were sent again.
+    pub(crate) fn is_for_good(&self) -> bool {
+        matches!(self, Self::NotExecuted(_))
+            && self.code().is_some_and(|code| FOR_GOOD.contains(&code))
+    }
 }
 
 /// What went wrong.
@@ -60,6 +66,10 @@ const REFUSALS: &[&str] = &[
     "WRONGPASS",
     "WRONGTYPE",
 ];
+
+/// Refusals that the same command meets again, however often it is sent: it asks for what the server does not have or may not
+/// give. All others pass by themselves, or with another connection.
+const FOR_GOOD: &[&str] = &["CROSSSLOT", "ERR", "NOPERM", "WRONGPASS", "WRONGTYPE"];
 
 /// Refusals by a server that can't serve, or not us: another connection may lead to one that does.
 const UNABLE: &[&str] = &["LOADING", "MASTERDOWN", "NOAUTH", "READONLY"];
@@ -138,6 +148,17 @@ mod tests {
         for error in [broken, refused("upstream failure")] {
             assert!(matches!(error, CallError::Unknown(_)), "{error}");
         }
+    }
+
+    #[test]
+    fn only_what_passes_by_itself_is_worth_another_try() {
+        for code in REFUSALS {
+            let error = refused(&format!("{code} for some reason"));
+
+            assert_eq!(error.is_for_good(), FOR_GOOD.contains(code), "{code}");
+        }
+        assert!(!CallError::NotExecuted(Cause::Disconnected).is_for_good());
+        assert!(!refused("upstream failure").is_for_good());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::support::{
 
 const OPERATIONS: &str = "interlock_store_operations_total";
 const REFUSED: &str = "interlock_edits_refused_total";
+const RETRIES: &str = "interlock_retries_total";
 
 /// The lines of the page that give rights, each in words.
 fn documented() -> Vec<Vec<&'static str>> {
@@ -129,7 +130,8 @@ fn an_edit_that_lacks_a_right_is_served_under_the_lease_and_what_failed_is_named
         let sum = |name, labels: &[(&str, &str)]| sidecar.metrics().sum(name, labels).unwrap();
         assert_eq!(sum(REFUSED, &[("reason", "store")]), 1.0, "{missing}");
         let failed = |operation| sum(OPERATIONS, &[("operation", operation), ("result", "error")]);
-        assert!(failed("document_read") > 0.0, "{missing}");
+        assert_eq!(failed("document_read"), 1.0, "{missing}: another try would be refused as well");
+        assert_eq!(sum(RETRIES, &[]), 0.0, "{missing}");
         assert_eq!(failed("lease_acquire") + failed("beat"), 0.0, "{missing}: all else goes on");
         let log = sidecar.log();
         let mut told =
@@ -145,4 +147,23 @@ fn an_edit_that_lacks_a_right_is_served_under_the_lease_and_what_failed_is_named
         assert_eq!((after.status, app.requests().len()), (200, 1), "{missing}: {after:?}");
         assert!(store.get(&key_of("A")).unwrap().contains("Arrived"), "{missing}");
     }
+}
+
+#[test]
+fn an_edit_that_may_leave_no_receipt_is_tried_once() {
+    let store = Redis::start();
+    let url = url_with_rights(&store, 2, &[]);
+    let all_but_receipts = "(+set ~journey:* ~{interlock}:* ~interlock:lease:*)";
+    store.command(&["ACL", "SETUSER", "interlock", "-set", all_but_receipts]);
+    let (sidecar, app) = editing(&store, &url);
+    let before = store.get(&key_of("A"));
+
+    let answer = sidecar.call(&put(&segment_of("A", Part::Segment(1)), &set_to("Departed")));
+
+    assert_eq!((answer.status, path_of(&answer)), (200, Some("fixed")), "{answer:?}");
+    assert!(app.only_request().headers.has("interlock-fencing-token"));
+    assert_eq!(store.get(&key_of("A")), before, "nothing was written");
+    let sum = |name, labels: &[(&str, &str)]| sidecar.metrics().sum(name, labels).unwrap();
+    assert_eq!(sum(OPERATIONS, &[("operation", "document_edit"), ("result", "error")]), 1.0);
+    assert_eq!((sum(REFUSED, &[("reason", "store")]), sum(RETRIES, &[])), (1.0, 0.0));
 }

@@ -284,8 +284,8 @@ fn a_user_that_may_not_write_the_document_is_refused() {
         let read = trial.documents.read(&trial.place, ask("u1")).await;
         let edited = trial.documents.edit(&trial.place, edit).await;
 
-        assert_eq!(read, Err(Failed::NotExecuted));
-        assert_eq!(edited, Err(Failed::NotExecuted));
+        assert_eq!(read, Err(Failed::Refused));
+        assert_eq!(edited, Err(Failed::Refused));
     });
 }
 
@@ -300,7 +300,7 @@ fn an_edit_without_its_receipt_is_taken_back() {
 
         let edited = trial.documents.edit(&trial.place, edit).await;
 
-        assert_eq!(edited, Err(Failed::NotExecuted));
+        assert_eq!(edited, Err(Failed::Refused));
         assert_eq!(trial.get(JOURNEY).await.unwrap(), DOCUMENT);
         assert!(trial.number("PTTL", JOURNEY).await > 0);
     });

@@ -116,7 +116,7 @@ impl<'w> Editing<'w> {
             Some(read) => read,
             None => match self.documents.read(&place, self.ask()).await {
                 Ok(read) => read,
-                Err(_) => return self.look_again().await,
+                Err(failed) => return self.failed(failed).await,
             },
         };
         match read {
@@ -196,7 +196,7 @@ impl<'w> Editing<'w> {
                     kept = update.keep_made(&answer).await;
                 }
                 Err(Failed::Unknown) => {}
-                Ok(_) | Err(Failed::NotExecuted) => update.set_sent(was_open),
+                Ok(_) | Err(Failed::NotExecuted | Failed::Refused) => update.set_sent(was_open),
             }
             (written, update, held, answer, kept)
         };
@@ -210,12 +210,20 @@ impl<'w> Editing<'w> {
             Ok(Written::TooLarge) => self.refused(EditRefusal::TooLarge),
             Ok(Written::Replaced) => self.look_again().await,
             Ok(Written::Changed(read)) => self.met_another(read),
-            Err(Failed::NotExecuted) => self.look_again().await,
-            Err(Failed::Unknown) => {
-                self.is_open = true;
-                self.look_again().await
+            Err(failed) => {
+                self.is_open |= failed == Failed::Unknown;
+                self.failed(failed).await
             }
         }
+    }
+
+    /// The store did not do what was asked. What it refuses for good is not asked for again, unless an open try's receipt is to be
+    /// found: rights may come back before the time is over.
+    async fn failed(&mut self, failed: Failed) -> Next {
+        if failed == Failed::Refused && !self.is_open {
+            return self.refused(EditRefusal::Store);
+        }
+        self.look_again().await
     }
 
     fn met_another(&mut self, read: Read) -> Next {
