@@ -92,6 +92,27 @@ fn a_candidate_that_breaks_off_is_an_error() {
 }
 
 #[test]
+fn a_candidate_that_resets_while_it_is_sent_the_call_has_not_ended_its_answer() {
+    const CALLS: usize = 8;
+    let candidate = Upstream::running(|exchange| {
+        // As far as it goes it is the control's, and only the connection could tell its end.
+        exchange.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}");
+        Next::Reset
+    });
+    let legacy = app("{}");
+    let flag = shadowed(0, &candidate, "");
+    let sidecar = Sidecar::in_front_of(&legacy).proxy("max_body = \"16MiB\"").with(&flag).start();
+    let large = "x".repeat(10 * MIB);
+
+    for n in 1..=CALLS {
+        assert_eq!(sidecar.call(&put(&status_of(n), &large)).status, 200);
+        wait_for_verdict(&sidecar, "mismatched", n as f64);
+    }
+
+    assert_eq!(sum(&sidecar.metrics(), MISMATCHES, &[("cause", "error")]), CALLS as f64);
+}
+
+#[test]
 fn a_candidate_that_refuses_connections_is_an_error() {
     let nobody = ReservedPort::new();
 
