@@ -28,8 +28,8 @@ const ANSWERS: [(&str, u16, &str); 4] = [
         200,
         "yes",
     ),
-    ("HTTP/1.1 401 Who\r\nContent-Length: 0\r\n\r\n", 401, ""),
-    ("HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\nno", 500, "no"),
+    ("HTTP/1.1 401 Who\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", 401, ""),
+    ("HTTP/1.1 500 Oh\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno", 500, "no"),
 ];
 
 /// The bodies that these tests send: how long, and whether in chunks.
@@ -248,8 +248,9 @@ fn a_connection_on_which_an_app_answered_early_serves_nobody_else() {
     let sidecar = Sidecar::in_front_of(&app).proxy(HOLDS_ALL).with(&flag).start();
     let mut client = sidecar.client();
 
-    // The last piece is the one that can't be sent where the body is short: hyper takes the message for sent then.
-    for length in [60 * 1024, 200 * 1024, MIB, 4 * MIB].repeat(ATTEMPTS) {
+    // Far more than sockets hold. Of a shorter body all may be on its way before the app closes, and one that closes without a
+    // word may do so under the next call.
+    for length in [8 * MIB, 16 * MIB].repeat(ATTEMPTS) {
         // Its body is held, so that the client's connection goes on.
         let update = client.call(&with_body(&status_of("J1"), length, false));
         assert_eq!((update.status, &*update.text()), (200, "early"), "{length} bytes");
