@@ -5,7 +5,7 @@
 //!
 //! Read in this order: [`percent`], [`bucket`], [`entity`], [`route`], [`source`], [`flag`], [`transition`],
 //! [`decision`], [`recovery`], [`retry`];
-//! then how divergence is seen: [`effects`], [`compare`], [`divergence`], [`timeline`], [`trace`];
+//! then how divergence is seen: [`effects`], [`json`], [`compare`], [`divergence`], [`timeline`], [`trace`];
 //! and how a document is changed by its bytes: [`edit`];
 //! and how often updates are lost where nothing is done about it: [`collision`].
 
@@ -26,6 +26,7 @@ pub mod effects;
 pub mod entity;
 pub mod flag;
 pub mod hidden;
+pub mod json;
 pub mod percent;
 pub mod recovery;
 pub mod retry;

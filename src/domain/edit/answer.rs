@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::scan;
 use super::value::push_escaped;
 use crate::domain::entity::is_placeholder_name;
+use crate::domain::json::{Lexer, decoded};
 
 /// The longest template, in bytes: an answer is no document.
 pub const MAX_TEMPLATE_BYTES: usize = 16 * 1024;
@@ -64,15 +64,15 @@ impl AnswerTemplate {
         if text.len() > MAX_TEMPLATE_BYTES {
             return Err(AnswerTemplateError::TooLong { bytes: text.len() });
         }
-        if !matches!(scan::find(text.as_bytes(), &[]), Ok(Ok(_))) {
-            return Err(AnswerTemplateError::NotJson);
-        }
+        let mut lexer = Lexer::new(text);
+        let read = lexer.skip_value().and_then(|_| lexer.end());
+        read.map_err(|_| AnswerTemplateError::NotJson)?;
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some(quote) = rest.find('"') {
-            let end = scan::string_end(rest, quote).ok_or(AnswerTemplateError::NotJson)?;
-            let (upto, after) = rest.split_at(end);
-            let (before, string) = upto.split_at(quote);
+            let (before, behind) = rest.split_at(quote);
+            let bytes = string_bytes(behind).ok_or(AnswerTemplateError::NotJson)?;
+            let (string, after) = behind.split_at(bytes);
             push_literal(&mut pieces, before);
             let is_name = after.trim_start().starts_with(':');
             push_string(&mut pieces, string, is_name, &|name| piece(name, edits, &known))?;
@@ -100,7 +100,7 @@ impl AnswerTemplate {
                 Piece::Value(at) => answer.push_str(value(*at)),
                 Piece::ValueText(at) => {
                     let json = value(*at);
-                    let text = scan::decoded(json).unwrap_or(Cow::Borrowed(json));
+                    let text = decoded(json).unwrap_or(Cow::Borrowed(json));
                     push_escaped(&mut answer, &text);
                 }
             }
@@ -125,6 +125,12 @@ fn piece(name: &str, edits: usize, known: &impl Fn(&str) -> bool) -> Option<Piec
         Some(number) => (1..=edits).contains(&number).then(|| Piece::ValueText(number - 1)),
         None => known(name).then(|| Piece::Name(name.to_owned())),
     }
+}
+
+/// How many bytes the string has that a text begins with.
+fn string_bytes(text: &str) -> Option<usize> {
+    let mut lexer = Lexer::new(text);
+    lexer.string().ok().map(|_| lexer.at())
 }
 
 /// A string with its quotes.

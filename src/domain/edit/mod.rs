@@ -4,7 +4,7 @@
 //! says that the element is missing, or refuses; [`apply`] does to any document what the store's script does;
 //! [`AnswerTemplate`] makes the answer. Nothing is guessed: where a document leaves a doubt, it is [`Refused`].
 //!
-//! What is no JSON here and passes elsewhere: halves of surrogate pairs in escapes, and more than [`MAX_DEPTH`] levels.
+//! What is no JSON here and passes elsewhere: see [`json`](super::json).
 
 mod answer;
 mod plan;
@@ -17,9 +17,10 @@ mod tests;
 
 pub use answer::{AnswerTemplate, AnswerTemplateError, MAX_TEMPLATE_BYTES};
 pub use plan::{Planned, plan};
-pub use scan::MAX_DEPTH;
 pub use splice::{Anchor, Conflict, Splice, apply};
 pub use value::{NewValue, body_value};
+
+pub use crate::domain::json::MAX_DEPTH;
 
 /// The most edits of one update: they are one script call, and their places must not overlap.
 pub const MAX_EDITS: usize = 8;

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use super::Refused;
-use super::scan::{self, Absent, Kind};
+use super::scan::{self, Absent};
 use crate::domain::effects::Step;
+use crate::domain::json::{Kind, is_number};
 
 /// A value to write. One from a JSON body is kept byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +51,7 @@ impl<'v> NewValue<'v> {
                 Ok(Cow::Borrowed(raw))
             }
             (Given::Text(text), Kind::Text | Kind::Null) => Ok(Cow::Owned(quoted(text).into())),
-            (Given::Text(text), Kind::Number) if scan::is_number(text) => Ok(bytes(text)),
+            (Given::Text(text), Kind::Number) if is_number(text) => Ok(bytes(text)),
             (Given::Text(text), Kind::Bool) if *text == "true" || *text == "false" => {
                 Ok(bytes(text))
             }

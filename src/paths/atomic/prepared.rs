@@ -76,7 +76,7 @@ impl Prepared {
         });
         Ok(Self {
             document: document.ok_or(Refused::NoValue)?.into(),
-            edits: edits.collect::<Result<_, _>>()?,
+            edits: edits.collect::<Result<_, Refused>>()?,
             body: if needs_body { body } else { Bytes::new() },
             limit: route.flag.max_document,
             names,

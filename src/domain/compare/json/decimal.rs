@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::parser::is_number;
+use crate::domain::json::is_number;
 
 /// The most digits of an exponent that is understood, which leaves room to add the digits of a whole body to it.
 const MAX_EXPONENT_DIGITS: usize = 17;

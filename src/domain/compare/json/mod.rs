@@ -6,9 +6,11 @@ mod shown;
 
 use std::borrow::Cow;
 
+#[cfg(test)]
+pub(super) use crate::domain::json::MAX_DEPTH;
 pub(super) use decimal::Decimal;
 #[cfg(test)]
-pub(super) use parser::{MAX_BODY_BYTES, MAX_DEPTH, MAX_VALUES};
+pub(super) use parser::{MAX_BODY_BYTES, MAX_VALUES};
 pub(super) use parser::{Unparsed, parse};
 pub(super) use shown::{Shown, shown_bytes};
 
