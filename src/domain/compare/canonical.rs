@@ -89,7 +89,7 @@ impl<'a> Walk<'_, '_, 'a> {
             self.spend_on_bytes(forms.iter().map(Vec::len).sum())?;
             forms.sort_unstable();
             push_length(forms.len(), bytes);
-            bytes.extend(forms.into_iter().flatten());
+            forms.iter().for_each(|form| bytes.extend_from_slice(form));
             return Ok(());
         }
         push_length(elements.len(), bytes);
