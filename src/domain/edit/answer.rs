@@ -182,6 +182,7 @@ fn push_literal(pieces: &mut Vec<Piece>, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::json::MAX_DEPTH;
 
     fn parse(text: &str) -> Result<AnswerTemplate, AnswerTemplateError> {
         AnswerTemplate::parse(text, 2, |name| name == "id" || name == "a-b_1")
@@ -230,6 +231,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_filled_in_is_not_looked_at_again() {
+        let template = parse(r#"{"{id}":["{id} {{id}} {{value}}{"]}"#).unwrap();
+
+        let answer = template.render(&[br#""{id}""#], |_| Some(Cow::Borrowed("{value}")));
+
+        let expected = r#"{"{value}":["{value} {{value}} {{id}}{"]}"#;
+        assert_eq!(String::from_utf8(answer).unwrap(), expected);
+    }
+
+    #[test]
+    fn within_a_string_a_value_is_what_it_says_or_its_json() {
+        let template = parse(r#"["{value}","is {value}","is {value.2}"]"#).unwrap();
+
+        let values = [r#"{"a":["\u00e9",1e400]}"#, r#""\u0000\n\u00e9\ud83d\ude00\"""#];
+        let answer = template.render(&values, |_| None);
+
+        let expected =
+            r#"[{"a":["\u00e9",1e400]},"is {\"a\":[\"\\u00e9\",1e400]}","is \u0000\né😀\""]"#;
+        assert_eq!(String::from_utf8(answer).unwrap(), expected);
+    }
+
+    #[test]
     fn a_value_that_is_not_there_is_null() {
         let template = parse(r#"["{value}","{value.2}!"]"#).unwrap();
 
@@ -260,5 +283,13 @@ mod tests {
         assert!(parse(&template(MAX_TEMPLATE_BYTES)).is_ok());
         let bytes = MAX_TEMPLATE_BYTES + 1;
         assert_eq!(parse(&template(bytes)), Err(AnswerTemplateError::TooLong { bytes }));
+    }
+
+    #[test]
+    fn a_template_is_nested_no_deeper_than_a_document() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+
+        assert!(parse(&nested(MAX_DEPTH)).is_ok());
+        assert_eq!(parse(&nested(MAX_DEPTH + 1)), Err(AnswerTemplateError::NotJson));
     }
 }
