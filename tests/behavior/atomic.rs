@@ -1,14 +1,15 @@
 //! `strategy = "atomic"`: the sidecar makes the declared edit in the store itself, and nothing else of the document changes.
 
-use serde_json::json;
-
 use crate::support::{
-    Flavor, JOURNEYS, JourneyService, Part, Redis, Reply, Response, SEGMENTS, Sidecar, get,
-    in_parallel, key_of, put, segment_of, status_of,
+    Flavor, JourneyFlag, JourneyService, Part, Redis, Reply, Response, SEGMENT, SEGMENTS, Sidecar,
+    get, in_parallel, key_of, put, segment_of, set_to, status_of, store_at,
 };
 
 /// Between the app's read and its write.
 const WINDOW: &str = "2ms";
+
+/// As it is unless configured.
+const STORE_TIMEOUT: &str = "50ms";
 
 /// A document as an app writes it: in an order of its own, with numbers that a re-encoding would change.
 pub(crate) fn document(status: impl Fn(usize) -> String) -> String {
@@ -35,32 +36,11 @@ pub(crate) fn planned(_: usize) -> String {
 
 /// The segments' edit is declared; the journey's own status is left to the app, unless `journey` declares it.
 fn flag(redis: &Redis, refused: &str, journey: &str) -> String {
-    format!(
-        r#"
-        [store]
-        url = "{}"
-        [flags.{JOURNEYS}]
-        entity = "journey:{{journeyId}}"
-        percent = 100
-        fixed = {{ strategy = "atomic", refused = "{refused}", max_document = "64KiB" }}
-        [[flags.{JOURNEYS}.routes]]
-        name = "segment-status"
-        methods = ["PUT"]
-        path = "/api/journeys/{{journeyId}}/segments/{{segmentId}}/status"
-        [flags.{JOURNEYS}.routes.atomic]
-        document = "journey:{{journeyId}}"
-        pointer = "/Segments/[SegmentId={{segmentId}}]/Status"
-        value = "body:/status"
-        answer = '{{"journeyId":"{{journeyId}}","segmentId":"{{segmentId}}","status":"{{value}}"}}'
-        missing = '{{"error":"no {{journeyId}}"}}'
-        [[flags.{JOURNEYS}.routes]]
-        name = "journey-status"
-        methods = ["PUT"]
-        path = "/api/journeys/{{journeyId}}/status"
-        {journey}
-        "#,
-        redis.url()
-    )
+    let edit = r#"answer = '{"journeyId":"{journeyId}","segmentId":"{segmentId}","status":"{value}"}', missing = '{"error":"no {journeyId}"}'"#;
+    let fixed = format!(r#"refused = "{refused}", max_document = "64KiB""#);
+    let flag = JourneyFlag { edits: &[SEGMENT], edit, ..JourneyFlag::edited(100, &fixed) };
+    // The last table is that of the journey's route.
+    store_at(&redis.url(), STORE_TIMEOUT) + &flag.toml() + journey
 }
 
 /// A sidecar, or several, in front of the racy app over its Redis.
@@ -99,10 +79,6 @@ impl Stage {
     fn refused(&self, reason: &str) -> f64 {
         self.sum("interlock_edits_refused_total", &[("reason", reason)])
     }
-}
-
-fn set_to(status: &str) -> String {
-    json!({ "status": status }).to_string()
 }
 
 #[test]

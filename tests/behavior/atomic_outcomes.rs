@@ -4,12 +4,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::idempotency::put_with;
 use crate::support::{
     Fate, Gate, JourneyFlag, Loss, Outage, Part, Reply, Response, STORE_UNAVAILABLE, Sidecar,
-    Upstream, eventually, key_of, put, store_journey, until,
+    Upstream, eventually, key_of, put, set_to, store_journey, until,
 };
 
 const RECEIPTS: &str = "interlock_receipts_found_total";
@@ -80,8 +80,7 @@ impl Scene {
     }
 
     pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let sum = self.sidecar().metrics().sum(name, labels);
-        sum.unwrap_or_else(|| panic!("no {name}{labels:?}"))
+        self.sidecar().sum(name, labels)
     }
 
     pub(crate) fn updates(&self, outcome: &str) -> f64 {
@@ -106,7 +105,7 @@ impl Scene {
 pub(crate) const FIRST: Part = Part::Segment(1);
 
 pub(crate) fn edit_of(part: Part, status: &str) -> Vec<u8> {
-    put(&part.path(JOURNEY), &json!({ "status": status }).to_string())
+    put(&part.path(JOURNEY), &set_to(status))
 }
 
 pub(crate) fn edited(policy: &str) -> JourneyFlag {
@@ -212,8 +211,7 @@ fn a_key_whose_edit_is_unknown_makes_no_other_edit_though_the_store_is_back() {
     for (fate, stored) in [(Fate::LastToArrive, "Departed"), (Fate::FirstToVanish, "Planned")] {
         let scene = Scene::with_timeouts("250ms", "1500ms", &edited("legacy"));
         scene.outage.relay.lie_in_wait("Departed", fate);
-        let keyed =
-            put_with("k", &FIRST.path(JOURNEY), &json!({ "status": "Departed" }).to_string(), "");
+        let keyed = put_with("k", &FIRST.path(JOURNEY), &set_to("Departed"), "");
 
         scene.sidecar().call(&keyed).assert_problem(504, "unknown");
         scene.outage.relay.pass();

@@ -1,11 +1,11 @@
 //! Edits that are not made: what the store refuses, what the document or the call leaves in doubt, and where new values may stand.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::atomic::{document, doubts, planned};
 use crate::support::{
     JOURNEYS, JourneyFlag, Part, Redis, Response, STORE_UNAVAILABLE, Sidecar, Upstream, key_of,
-    put, segment_of, status_of,
+    put, segment_of, set_to, status_of, store_at,
 };
 
 const REFUSED: &str = "interlock_edits_refused_total";
@@ -30,16 +30,9 @@ impl Stage {
         store.set(&key_of("A"), &document(planned));
         let app = Upstream::echoing_targets();
         let url = format!("redis://{user}{}", store.address());
-        let sidecar = Sidecar::in_front_of(&app)
-            .with(&format!("[store]\nurl = \"{url}\"\ntimeout = \"2s\"\n{flag}"))
-            .start();
-        let stage = Self { sidecar, app, store };
-        stage.wait_for_leases();
-        stage
-    }
-
-    fn wait_for_leases(&self) {
-        self.sidecar.wait_for_metric("interlock_lease_gate", &[("state", "open")], 1.0);
+        let sidecar = Sidecar::in_front_of(&app).with(&store_at(&url, "2s")).with(flag).start();
+        sidecar.wait_for_leases();
+        Self { sidecar, app, store }
     }
 
     fn put(&self, path: &str, body: &str) -> Response {
@@ -55,8 +48,7 @@ impl Stage {
     }
 
     fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let sum = self.sidecar.metrics().sum(name, labels);
-        sum.unwrap_or_else(|| panic!("no {name}{labels:?}"))
+        self.sidecar.sum(name, labels)
     }
 
     /// An answer of the app, which was called for the only time so far under the entity's lease.
@@ -80,10 +72,6 @@ impl Stage {
         assert!(self.stored().unwrap().contains("Arrived"));
         assert_eq!(self.app.requests().len(), called);
     }
-}
-
-fn set_to(status: &str) -> String {
-    json!({ "status": status }).to_string()
 }
 
 #[test]
@@ -127,7 +115,7 @@ fn a_store_that_is_out_of_memory_makes_no_edit_and_grants_no_lease() {
         assert!(!stage.stored().unwrap().contains("Departed"), "{policy}");
 
         stage.store.command(&["CONFIG", "SET", "maxmemory", "0"]);
-        stage.wait_for_leases();
+        stage.sidecar.wait_for_leases();
         stage.assert_edits();
     }
 }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::idempotency::{assert_replay_of, counting, keyed, seen};
 use crate::support::{
-    Flavor, JOURNEYS, JourneyFlag, Loss, Outage, Redis, Response, STORE_UNAVAILABLE, Sidecar,
-    Upstream, eventually, in_parallel, put, status_of, until,
+    Flavor, JOURNEYS, JourneyFlag, Loss, Outage, Redis, Response, STATUS, STORE_UNAVAILABLE,
+    Sidecar, Upstream, eventually, in_parallel, put, status_of, store_at, until,
 };
 
 /// A sidecar of a fleet over this store. A call that runs for longer than a few seconds has nobody any more.
@@ -15,10 +15,10 @@ fn of_fleet(app: &Upstream, store: &Redis, percent: u8) -> Sidecar {
         JourneyFlag { lease: "wait = \"200ms\"".to_owned(), ..JourneyFlag::serialized(percent) };
     let sidecar = Sidecar::in_front_of(app)
         .legacy("connect_timeout = \"200ms\"\ntimeout = \"1s\"\nsettle_after_timeout = \"200ms\"")
-        .with(&format!("[store]\nurl = \"{}\"\ntimeout = \"500ms\"", store.url()))
+        .with(&store_at(&store.url(), "500ms"))
         .with(&flag.toml())
         .start();
-    sidecar.wait_for_metric("interlock_lease_gate", &[("state", "open")], 1.0);
+    sidecar.wait_for_leases();
     sidecar.wait_for_metric("interlock_freshness", &[("state", "live")], 1.0);
     sidecar
 }
@@ -235,11 +235,11 @@ fn a_sidecar_that_ends_under_a_call_says_that_nobody_knows() {
     let (app, _gate) = Upstream::gated();
     let store = Redis::start();
     let flag = JourneyFlag::serialized(0).toml();
-    let table = format!("[store]\nurl = \"{}\"\ntimeout = \"500ms\"", store.url());
+    let table = store_at(&store.url(), "500ms");
     let start = || {
         let plan = Sidecar::in_front_of(&app).proxy("drain = \"300ms\"").with(&table).with(&flag);
         let sidecar = plan.start();
-        sidecar.wait_for_metric("interlock_lease_gate", &[("state", "open")], 1.0);
+        sidecar.wait_for_leases();
         sidecar
     };
     let (mut one, two) = (start(), start());
@@ -255,29 +255,11 @@ fn a_sidecar_that_ends_under_a_call_says_that_nobody_knows() {
     assert_eq!(app.requests().len(), 1, "it is run nowhere else");
 }
 
-/// A flag whose journeys' status is edited in the store.
+/// A store, and a flag whose journeys' status is edited in it.
 fn edited(store: &Redis) -> String {
-    format!(
-        r#"
-        [store]
-        url = "{}"
-        timeout = "500ms"
-        [flags.{JOURNEYS}]
-        entity = "journey:{{journeyId}}"
-        percent = 100
-        fixed = {{ strategy = "atomic" }}
-        [[flags.{JOURNEYS}.routes]]
-        name = "journey-status"
-        methods = ["PUT"]
-        path = "/api/journeys/{{journeyId}}/status"
-        [flags.{JOURNEYS}.routes.atomic]
-        document = "journey:{{journeyId}}"
-        pointer = "/Status"
-        value = "body:/status"
-        answer = '{{"journey":"{{journeyId}}","status":"{{value}}"}}'
-        "#,
-        store.url()
-    )
+    let edit = r#"answer = '{"journey":"{journeyId}","status":"{value}"}'"#;
+    let flag = JourneyFlag { edits: &[STATUS], edit, ..JourneyFlag::edited(100, "") };
+    store_at(&store.url(), "500ms") + &flag.toml()
 }
 
 /// Makes of an answered record what a sidecar leaves that dies between an edit and its answer, seen once its time is over.

@@ -7,7 +7,7 @@ use crate::atomic::{document, planned};
 use crate::shadow::{COMPARISONS, MISMATCHES, SKIPPED};
 use crate::support::{
     Fate, Gate, JOURNEYS, JourneyFlag, Part, Redis, Response, Sidecar, StallProxy, Upstream,
-    in_parallel, key_of, put, segment_of, until,
+    in_parallel, key_of, put, segment_of, store_at, until,
 };
 
 const READS: &str = "interlock_store_operations_total";
@@ -57,13 +57,10 @@ impl Stage {
         let fixed = r#"refused = "reject", max_document = "64KiB""#;
         let flag = JourneyFlag { more: shadow, ..JourneyFlag::edited(0, fixed) };
         let sidecar = Sidecar::in_front_of(&app)
-            .with(&format!(
-                "[store]\nurl = \"{}\"\ntimeout = \"{STORE_TIMEOUT}\"\n{}",
-                relay.url(),
-                flag.toml()
-            ))
+            .with(&store_at(&relay.url(), STORE_TIMEOUT))
+            .with(&flag.toml())
             .start();
-        sidecar.wait_for_metric("interlock_lease_gate", &[("state", "open")], 1.0);
+        sidecar.wait_for_leases();
         Self { sidecar, app, relay, store, gate }
     }
 
@@ -93,7 +90,7 @@ impl Stage {
     }
 
     fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.sidecar.metrics().sum(name, labels).unwrap_or_else(|| panic!("no {name}{labels:?}"))
+        self.sidecar.sum(name, labels)
     }
 
     #[track_caller]
@@ -350,7 +347,7 @@ fn without_a_store_calls_are_served_and_not_compared() {
     stage.assert_skipped("store_failed");
 
     stage.relay.pass();
-    stage.sidecar.wait_for_metric("interlock_lease_gate", &[("state", "open")], 1.0);
+    stage.sidecar.wait_for_leases();
     stage.put(2, DEPARTED);
     until("the next one to be looked at", || {
         stage.sum(COMPARISONS, &[]) + stage.sum(SKIPPED, &[("reason", "already_there")]) == 1.0

@@ -1,11 +1,9 @@
 //! The rights that docs/fleet.md asks for are enough: with one missing all would run exposed.
 
-use serde_json::json;
-
 use crate::idempotency::put_with;
 use crate::support::{
     FleetPlan, JourneyFlag, Part, Redis, Response, Sent, Sidecar, Upstream, key_of, put,
-    segment_of, status_of, store_journey, until,
+    segment_of, set_to, status_of, store_at, store_journey, until,
 };
 
 const OPERATIONS: &str = "interlock_store_operations_total";
@@ -61,19 +59,13 @@ fn editing(store: &Redis, url: &str) -> (Sidecar, Upstream) {
     let app = Upstream::echoing_targets();
     let more = "on_store_loss = \"reject\"".to_owned();
     let flag = JourneyFlag { more, ..JourneyFlag::edited(100, r#"refused = "serialize""#) };
-    let sidecar = Sidecar::in_front_of(&app)
-        .with(&format!("[store]\nurl = \"{url}\"\ntimeout = \"2s\"\n{}", flag.toml()))
-        .start();
-    sidecar.wait_for_metric("interlock_lease_gate", &[("state", "open")], 1.0);
+    let sidecar = Sidecar::in_front_of(&app).with(&store_at(url, "2s")).with(&flag.toml()).start();
+    sidecar.wait_for_leases();
     (sidecar, app)
 }
 
 fn path_of(answer: &Response) -> Option<&str> {
     answer.headers.get("interlock-path")
-}
-
-fn set_to(status: &str) -> String {
-    json!({ "status": status }).to_string()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::serialize::wait_for_waiters;
 use crate::support::{
     Collector, JOURNEYS, Next, Otlp, Redis, Sidecar, Span, Upstream, eventually, get, only, put,
-    segment_of, serialized, stays, until,
+    segment_of, serialized, stays, store_at, until,
 };
 
 /// Shows a line for every call.
@@ -16,7 +16,7 @@ const DEBUG: (&str, &str) = ("INTERLOCK__TELEMETRY__LOG", "debug");
 fn a_lease_of_the_fleet_shows_what_was_said_to_the_store() {
     let (redis, collector) = (Redis::start(), Collector::start(Otlp::Grpc));
     let app = Upstream::running(|exchange| exchange.ok("done"));
-    let store = format!("[store]\nurl = \"{}\"\ntimeout = \"250ms\"\n", redis.url());
+    let store = store_at(&redis.url(), "250ms");
     let config = format!("{}{store}{}", collector.traces(1.0), serialized(100));
     let sidecar = Sidecar::in_front_of(&app).with(&config).start();
 
@@ -54,7 +54,7 @@ fn a_lease_of_the_fleet_shows_what_was_said_to_the_store() {
 fn a_lease_that_is_handed_on_goes_back_under_the_call_that_had_it_last() {
     let (redis, collector) = (Redis::start(), Collector::start(Otlp::Http));
     let (app, gate) = Upstream::gated();
-    let store = format!("[store]\nurl = \"{}\"\ntimeout = \"250ms\"\n", redis.url());
+    let store = store_at(&redis.url(), "250ms");
     let config = format!("{}{store}{}", collector.traces(1.0), serialized(100));
     let sidecar = Sidecar::in_front_of(&app).with(&config).start();
     let send = |trace: &str| {
@@ -90,7 +90,7 @@ fn a_lease_that_is_handed_on_goes_back_under_the_call_that_had_it_last() {
 fn a_store_that_is_gone_is_a_wait_that_says_so() {
     let (mut redis, collector) = (Redis::start(), Collector::start(Otlp::Grpc));
     let app = Upstream::running(|exchange| exchange.ok("done"));
-    let store = format!("[store]\nurl = \"{}\"\ntimeout = \"250ms\"\n", redis.url());
+    let store = store_at(&redis.url(), "250ms");
     let config = format!("{}{store}{}", collector.traces(1.0), serialized(100));
     let sidecar = Sidecar::in_front_of(&app).with(&config).start();
     redis.kill();
@@ -161,7 +161,7 @@ fn without_a_collector_the_log_names_a_caller_s_trace_and_no_other() {
 fn an_update_that_was_exposed_is_told_of_with_its_trace_though_its_client_has_left() {
     let mut redis = Redis::start();
     let (app, gate) = Upstream::gated();
-    let store = format!("[store]\nurl = \"{}\"\ntimeout = \"250ms\"\n", redis.url());
+    let store = store_at(&redis.url(), "250ms");
     let sidecar = Sidecar::in_front_of(&app).with(&format!("{store}{}", serialized(100))).start();
     redis.kill();
     sidecar.wait_for_metric("interlock_store_up", &[], 0.0);

@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use serde_json::json;
+
 use super::upstream::Upstream;
 
 /// The flag's name.
@@ -24,6 +26,8 @@ pub(crate) struct JourneyFlag {
     pub(crate) more: String,
     /// The routes that declare an edit of the journey's document.
     pub(crate) edits: &'static [&'static str],
+    /// More of the inside of their tables `atomic`.
+    pub(crate) edit: &'static str,
     /// The inside of the table `verify`, beside what is read, where the flag is verified.
     pub(crate) verify: Option<String>,
 }
@@ -33,7 +37,7 @@ impl JourneyFlag {
     pub(crate) fn serialized(percent: u8) -> Self {
         let (lease, more) = Default::default();
         let fixed = r#"strategy = "serialize""#.to_owned();
-        Self { percent, fixed, lease, more, edits: &[], verify: None }
+        Self { percent, fixed, lease, more, edits: &[], edit: "", verify: None }
     }
 
     /// One whose fixed path edits the document: both routes declare it. Beside the strategy `fixed` is inside of that table.
@@ -49,10 +53,11 @@ impl JourneyFlag {
 
     /// As a part of a configuration.
     pub(crate) fn toml(&self) -> String {
-        let Self { percent, fixed, lease, more, edits, verify } = self;
+        let Self { percent, fixed, lease, more, edits, edit, verify } = self;
+        let declared = if edit.is_empty() { String::new() } else { format!(", {edit}") };
         let edit = |route: &str, pointer: &str| match edits.contains(&route) {
             true => format!(
-                r#"atomic = {{ document = "journey:{{journeyId}}", pointer = "{pointer}", value = "body:/status" }}"#
+                r#"atomic = {{ document = "journey:{{journeyId}}", pointer = "{pointer}", value = "body:/status"{declared} }}"#
             ),
             false => String::new(),
         };
@@ -120,6 +125,16 @@ pub(crate) fn to_fixed_app(percent: u8, app: &Upstream) -> String {
 pub(crate) fn to_fixed_app_at(percent: u8, url: &str) -> String {
     let fixed = format!(r#"strategy = "upstream", url = "{url}""#);
     JourneyFlag { fixed, ..JourneyFlag::serialized(percent) }.toml()
+}
+
+/// The store's part of a configuration, with how long a command may take.
+pub(crate) fn store_at(url: &str, timeout: &str) -> String {
+    format!("[store]\nurl = \"{url}\"\ntimeout = \"{timeout}\"\n")
+}
+
+/// The body that sets a status.
+pub(crate) fn set_to(status: &str) -> String {
+    json!({ "status": status }).to_string()
 }
 
 /// The path of a segment's status.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::sidecar::Sidecar;
+
 /// What one scrape showed.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics(Vec<Sample>);
@@ -44,6 +46,20 @@ impl Metrics {
         };
         let values: Vec<f64> = self.0.iter().filter(matches).map(|sample| sample.value).collect();
         (!values.is_empty()).then(|| values.iter().sum())
+    }
+}
+
+impl Sidecar {
+    /// The sum over all series of a name that carry these labels; there has to be one.
+    #[track_caller]
+    pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.metrics().sum(name, labels).unwrap_or_else(|| panic!("no {name}{labels:?}"))
+    }
+
+    /// Waits until it asks its store for leases, and grants them.
+    #[track_caller]
+    pub(crate) fn wait_for_leases(&self) {
+        self.wait_for_metric("interlock_lease_gate", &[("state", "open")], 1.0);
     }
 }
 

@@ -38,8 +38,8 @@ pub(crate) use client::{Raw, Response, get, put};
 pub(crate) use cluster::Cluster;
 pub(crate) use collector::{Collector, Otlp};
 pub(crate) use config::{
-    JOURNEYS, JourneyFlag, SEGMENT, STATUS, segment_of, serialized, serialized_with, status_of,
-    to_fixed_app, to_fixed_app_at,
+    JOURNEYS, JourneyFlag, SEGMENT, STATUS, segment_of, serialized, serialized_with, set_to,
+    status_of, store_at, to_fixed_app, to_fixed_app_at,
 };
 pub(crate) use fleet::{Fleet, FleetPlan};
 pub(crate) use headers::Headers;

@@ -1,6 +1,6 @@
 //! A sidecar with an app and a store, and the ways in which the store gets lost and comes back.
 
-use super::config::JourneyFlag;
+use super::config::{JourneyFlag, store_at};
 use super::redis::Redis;
 use super::sidecar::Sidecar;
 use super::stall_proxy::StallProxy;
@@ -65,7 +65,7 @@ impl Outage {
         );
         let sidecar = Sidecar::in_front_of(app)
             .legacy(&legacy)
-            .with(&format!("[store]\nurl = \"{}\"\ntimeout = \"{timeout}\"\n", relay.url()))
+            .with(&store_at(&relay.url(), timeout))
             .with(&flag.toml())
             .start();
         let outage = Self { sidecar, store, relay };
@@ -110,7 +110,7 @@ impl Outage {
     /// Waits until the sidecar has found the store, and grants leases.
     #[track_caller]
     pub(crate) fn wait_for_return(&self) {
-        self.sidecar.wait_for_metric("interlock_lease_gate", &[("state", "open")], 1.0);
+        self.sidecar.wait_for_leases();
         self.sidecar.wait_for_metric("interlock_freshness", &[("state", "live")], 1.0);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::super::config::store_at;
 use super::super::redis::Redis;
 use super::super::sidecar::Sidecar;
 use super::super::stall_proxy::StallProxy;
@@ -70,9 +71,8 @@ impl StagePlan {
         let store = self.over_store.then(Redis::start);
         let stand = |_| {
             let relay = store.as_ref().map(|store| StallProxy::to(store.address()));
-            let table = relay.as_ref().map_or(String::new(), |relay| {
-                format!("[store]\nurl = \"{}\"\ntimeout = \"250ms\"\n", relay.url())
-            });
+            let table =
+                relay.as_ref().map_or(String::new(), |relay| store_at(&relay.url(), "250ms"));
             let sidecar = Sidecar::at(&app.url()).legacy(LEGACY).with(&table);
             (sidecar.with(&self.flag(&app)).start(), relay)
         };
