@@ -10,7 +10,7 @@
 //! | `subject.rs`, `calls.rs` | ways to make an update, measured in turn under a closed loop |
 //! | `open_loop.rs` | a load that does not wait |
 //! | `locker.rs` | the peer: a lock by `SET NX PX` that is polled |
-//! | `sidecar.rs`, `store.rs`, `app.rs`, `http.rs` | what is started, and how it is spoken to |
+//! | `sidecar.rs`, `settled.rs`, `store.rs`, `app.rs`, `http.rs` | what is started, and how it is spoken to |
 //! | `figures.rs` | quantiles, medians and ranges |
 
 #![allow(
@@ -21,6 +21,8 @@
 
 mod app;
 mod calls;
+#[path = "../rig/ending.rs"]
+mod ending;
 mod figures;
 mod flip;
 mod hot;
@@ -42,6 +44,7 @@ mod ports;
 #[allow(dead_code, reason = "the rig starts more")]
 #[path = "../rig/process.rs"]
 mod process;
+mod settled;
 mod sidecar;
 mod store;
 mod subject;
@@ -53,6 +56,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 
+use crate::ending::exit_code;
 use crate::machine::{Scratch, load_average};
 use crate::outage::Outage;
 use crate::sidecar::Site;
@@ -140,16 +144,7 @@ fn main() -> ExitCode {
         println!("run it as: cargo bench --bench fleet");
         return ExitCode::SUCCESS;
     }
-    let Err(error) = measure(&options) else {
-        return ExitCode::SUCCESS;
-    };
-    eprintln!("fleet: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        eprintln!("fleet: because: {error}");
-        cause = error.source();
-    }
-    ExitCode::FAILURE
+    exit_code("fleet", measure(&options))
 }
 
 fn measure(options: &Options) -> Result<(), Box<dyn Error>> {

@@ -4,14 +4,13 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::app::App;
 use crate::calls::Updates;
-use crate::http::{Connection, HttpError};
+use crate::http::HttpError;
 use crate::ports::ReservedPort;
 use crate::process::{Process, ProcessError};
+use crate::settled::{NotSettled, wait_until_settled};
 
 const CONFIG: &str = include_str!("interlock.toml");
 /// The flag of that configuration.
@@ -23,10 +22,6 @@ pub(crate) const TIMEOUT: &str = "500ms";
 pub(crate) const SETTLE: &str = "500ms";
 /// `store.timeout`: the longest that a call waits for the store.
 pub(crate) const STORE_TIMEOUT: &str = "50ms";
-/// How long a sidecar may take from its start, or from a change, until it serves as it should.
-const SETTLED_LIMIT: Duration = Duration::from_secs(20);
-/// Between two looks at it.
-const SETTLED_POLL: Duration = Duration::from_millis(10);
 /// An entity that no measurement uses.
 const PROBED_ENTITY: usize = 9_999_999;
 
@@ -39,8 +34,8 @@ pub(crate) enum SidecarError {
     Io(#[from] std::io::Error),
     #[error("a call to it failed")]
     Http(#[from] HttpError),
-    #[error("it does not serve as configured after {SETTLED_LIMIT:?} but {seen}; its log:\n{log}")]
-    NotSettled { seen: String, log: String },
+    #[error("it is not as it should be; its log:\n{log}")]
+    NotSettled { source: NotSettled, log: String },
 }
 
 /// What serves the entities that a flag has moved.
@@ -153,37 +148,14 @@ impl Sidecar {
         if let Err(source) = self.process.wait_until_it_listens(self.data.address()) {
             return Err(SidecarError::Process { source, log: self.log() });
         }
-        let deadline = Instant::now() + SETTLED_LIMIT;
-        loop {
-            let seen = match self.is_settled() {
-                Ok(None) => return Ok(()),
-                Ok(Some(seen)) => seen,
-                Err(error) => error.to_string(),
-            };
-            if Instant::now() > deadline {
-                return Err(SidecarError::NotSettled { seen, log: self.log() });
-            }
-            thread::sleep(SETTLED_POLL);
-        }
-    }
-
-    /// What is not yet as it should be, if anything.
-    fn is_settled(&self) -> Result<Option<String>, HttpError> {
-        let mut connection = Connection::open(self.data.address())?;
-        let answer = connection.call_ok(Updates::of_one(PROBED_ENTITY).next())?;
-        if let Some(degraded) = answer.field("interlock-degraded") {
-            return Ok(Some(format!("says {degraded}")));
-        }
-        let path = answer.field("interlock-path").unwrap_or("none");
-        let expected = match self.percent {
+        let path = match self.percent {
             0 => Some("legacy"),
             100 => Some("fixed"),
             _ => None,
         };
-        match expected {
-            Some(expected) if path != expected => Ok(Some(format!("takes the path {path}"))),
-            _ => Ok(None),
-        }
+        let mut updates = Updates::of_one(PROBED_ENTITY);
+        wait_until_settled(self.data.address(), updates.next(), path)
+            .map_err(|source| SidecarError::NotSettled { source, log: self.log() })
     }
 
     /// What it logged so far.

@@ -14,8 +14,9 @@
 //! | `shadows.rs` | sees to it that no shadow was skipped |
 //! | `report.rs`, `layout.rs` | the table |
 //! | `machine.rs` | a directory of the run's own, and how busy the machine is |
+//! | `ending.rs` | the exit code, and why there are no figures |
 //!
-//! `layout.rs`, `machine.rs`, `meter.rs` and `process.rs` serve the bench `fleet` too.
+//! `ending.rs`, `layout.rs`, `machine.rs`, `meter.rs` and `process.rs` serve the benches `fleet` and `strategies` too.
 
 #![allow(
     clippy::print_stdout,
@@ -23,6 +24,7 @@
     reason = "a table on standard output, or why there is none, is what the rig is for"
 )]
 
+mod ending;
 mod extras;
 mod layout;
 mod load;
@@ -44,6 +46,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::ending::exit_code;
 use crate::extras::AllocationCounter;
 use crate::load::Traffic;
 use crate::machine::{Scratch, load_average};
@@ -123,16 +126,7 @@ fn connections(text: &str) -> Result<usize, String> {
 }
 
 fn main() -> ExitCode {
-    let Err(error) = run(&Options::parse()) else {
-        return ExitCode::SUCCESS;
-    };
-    eprintln!("rig: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        eprintln!("rig: because: {error}");
-        cause = error.source();
-    }
-    ExitCode::FAILURE
+    exit_code("rig", run(&Options::parse()))
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {

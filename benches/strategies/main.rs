@@ -19,6 +19,8 @@
 )]
 
 mod callers;
+#[path = "../rig/ending.rs"]
+mod ending;
 #[path = "../fleet/figures.rs"]
 mod figures;
 mod fixed_app;
@@ -44,6 +46,8 @@ mod ports;
 mod process;
 mod report;
 mod sample;
+#[path = "../fleet/settled.rs"]
+mod settled;
 mod site;
 #[allow(dead_code, reason = "the fleet's bench does more to it")]
 #[path = "../fleet/store.rs"]
@@ -58,6 +62,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 
+use crate::ending::exit_code;
 use crate::load::{CALLERS, FEW_CALLERS, Load};
 use crate::machine::{Scratch, load_average};
 use crate::report::{Cell, Results};
@@ -143,16 +148,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let Err(error) = result else {
-        return ExitCode::SUCCESS;
-    };
-    eprintln!("strategies: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        eprintln!("strategies: because: {error}");
-        cause = error.source();
-    }
-    ExitCode::FAILURE
+    exit_code("strategies", result)
 }
 
 fn measure(options: &Options) -> Result<(), Box<dyn Error>> {

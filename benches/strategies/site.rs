@@ -4,16 +4,15 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use interlock::demo::journey::document;
 
-use crate::http::{Connection, HttpError};
 use crate::load::journey;
 use crate::ports::ReservedPort;
 use crate::process::{Process, ProcessError};
+use crate::settled::{NotSettled, wait_until_settled};
 use crate::store::{Redis, StoreError};
 
 const CONFIG: &str = include_str!("interlock.toml");
@@ -21,10 +20,6 @@ const CONFIG: &str = include_str!("interlock.toml");
 const ATOMIC: &str = r#"atomic = { document = "journey:{journeyId}", pointer = "/Segments/[SegmentId={segmentId}]/Status", value = "body:/status", answer = '{"journeyId":"{journeyId}","segmentId":"{segmentId}","status":"{value}"}', missing = '{"error":"no such journey"}' }"#;
 /// A journey that no load updates, to ask sidecars with.
 const PROBED: &str = "PROBE";
-/// How long a sidecar may take from its start until it serves as it should.
-const SETTLED_LIMIT: Duration = Duration::from_secs(20);
-/// Between two looks at it.
-const SETTLED_POLL: Duration = Duration::from_millis(10);
 
 /// Why there is nothing to measure.
 #[derive(Debug, thiserror::Error)]
@@ -37,10 +32,8 @@ pub(crate) enum SiteError {
     Store(#[from] StoreError),
     #[error("a command failed")]
     Redis(#[from] redis::RedisError),
-    #[error(
-        "a sidecar does not serve as configured after {SETTLED_LIMIT:?} but {seen}; its log:\n{log}"
-    )]
-    NotSettled { seen: String, log: String },
+    #[error("a sidecar is not as it should be; its log:\n{log}")]
+    NotSettled { source: NotSettled, log: String },
 }
 
 /// A way to make an update.
@@ -164,7 +157,12 @@ impl Site {
             fleet._admin.push(admin);
         }
         for sidecar in &fleet.sidecars {
-            wait_until_settled(strategy, sidecar, &self.programs.scratch)?;
+            let address = sidecar.port.address();
+            let path = if strategy == Strategy::Legacy { "legacy" } else { "fixed" };
+            wait_until_settled(address, &probe(address), Some(path)).map_err(|source| {
+                let log = log_of(&self.programs.scratch, &sidecar.port);
+                SiteError::NotSettled { source, log: fs::read_to_string(log).unwrap_or_default() }
+            })?;
         }
         Ok(fleet)
     }
@@ -230,42 +228,14 @@ fn log_of(scratch: &Path, port: &ReservedPort) -> PathBuf {
     scratch.join(format!("{}.log", port.address().port()))
 }
 
-fn wait_until_settled(
-    strategy: Strategy,
-    sidecar: &Server,
-    scratch: &Path,
-) -> Result<(), SiteError> {
-    let deadline = Instant::now() + SETTLED_LIMIT;
-    loop {
-        let seen = match unlike(strategy, sidecar.port.address()) {
-            Ok(None) => return Ok(()),
-            Ok(Some(seen)) => seen,
-            Err(error) => error.to_string(),
-        };
-        if Instant::now() > deadline {
-            let log = fs::read_to_string(log_of(scratch, &sidecar.port)).unwrap_or_default();
-            return Err(SiteError::NotSettled { seen, log });
-        }
-        thread::sleep(SETTLED_POLL);
-    }
-}
-
-/// What is not yet as the strategy wants it, if anything.
-fn unlike(strategy: Strategy, address: SocketAddr) -> Result<Option<String>, HttpError> {
+/// An update of a journey that no load updates.
+fn probe(sidecar: SocketAddr) -> Vec<u8> {
     let segment = document::segment_id(0);
     let body = r#"{"status":"Probed"}"#;
-    let probe = format!(
-        "PUT /api/journeys/{PROBED}/segments/{segment}/status HTTP/1.1\r\nHost: {address}\r\n\
+    format!(
+        "PUT /api/journeys/{PROBED}/segments/{segment}/status HTTP/1.1\r\nHost: {sidecar}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
-    );
-    let mut connection = Connection::open(address)?;
-    let answer = connection.call_ok(probe.as_bytes())?;
-    let path = answer.field("interlock-path").unwrap_or("none");
-    let expected = if strategy == Strategy::Legacy { "legacy" } else { "fixed" };
-    Ok(match answer.field("interlock-degraded") {
-        Some(degraded) => Some(format!("says {degraded}")),
-        None if path != expected => Some(format!("takes the path {path}")),
-        None => None,
-    })
+    )
+    .into_bytes()
 }
