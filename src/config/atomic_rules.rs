@@ -14,6 +14,9 @@ use crate::domain::flag::Strategy;
 use crate::domain::route::PathTemplate;
 use crate::domain::source::Source;
 
+/// The status codes among those of an answer that have no body (RFC 9110, sections 15.3.5 and 15.3.6).
+pub(super) const WITHOUT_BODY: [u64; 2] = [204, 205];
+
 /// Checks all of it, for one flag.
 pub(super) fn check(root: &Branch<'_>, flag: &Branch<'_>, findings: &mut Findings) {
     let strategy = flag.at("fixed.strategy");
@@ -77,6 +80,12 @@ fn declaration(root: &Branch<'_>, flag: &Branch<'_>, route: &Branch<'_>, finding
     }
     if several.len() <= MAX_EDITS {
         apart(&several, findings);
+    }
+    let status = edit.peek("status", values::integer);
+    if status.is_some_and(|code| WITHOUT_BODY.contains(&code))
+        && edit.at("answer").value().is_some()
+    {
+        findings.refuse(&edit.at("status"), Conflict::AnswerWithoutBody { key: "answer" });
     }
     // Where there is nothing to edit there is no new value either.
     for (name, edits) in [("answer", several.len().max(1)), ("missing", 0)] {

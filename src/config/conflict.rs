@@ -234,6 +234,15 @@ pub enum Conflict {
         /// `entity` as written.
         entity: String,
     },
+    /// An answer that nobody could be sent.
+    #[error(
+        "is the status code of an answer without a body, and {key} declares one: leave {key} out, or take a status code \
+         that has a body, such as 200"
+    )]
+    AnswerWithoutBody {
+        /// Where the body is declared.
+        key: &'static str,
+    },
     /// An answer that can't be made.
     #[error("{source}")]
     BadAnswer {

@@ -173,8 +173,8 @@ pub struct AtomicConfig {
 pub struct AnswerConfig {
     /// Its status code.
     pub status: u16,
-    /// Its body.
-    pub body: AnswerTemplate,
+    /// Its body; none where the status code allows none.
+    pub body: Option<AnswerTemplate>,
 }
 
 /// `flags.NAME.routes[].effect`.

@@ -305,7 +305,7 @@ pub(super) static KEYS: &[Key] = &[
         "flags.*.routes[].atomic.status",
         Integer { min: 200, max: 299 },
         Optional("202"),
-        "Its status code, 200 if left out.",
+        "Its status code, 200 if left out. An answer with 204 or 205 has no body, so that `answer` is left out too.",
     ),
     Key::new(
         "flags.*.routes[].atomic.missing",

@@ -109,6 +109,18 @@ fn an_edit_changes_its_field_and_no_other_byte_and_keeps_the_time_to_live() {
 }
 
 #[test]
+fn an_answer_with_204_has_neither_a_body_nor_a_type() {
+    let journey = r#"atomic = { document = "journey:{journeyId}", pointer = "/Status", value = "body:/status", status = 204 }"#;
+    let stage = Stage::new(Flavor::Redis, 1, "reject", journey);
+
+    let answer = stage.put(&status_of("A"), &set_to("Off"));
+
+    assert_eq!((answer.status, answer.text().as_str()), (204, ""));
+    assert!(!answer.headers.has("content-type") && !answer.headers.has("content-length"));
+    assert_eq!(stage.stored(), document(planned).replace("Booked", "Off"));
+}
+
+#[test]
 fn where_there_is_nothing_to_edit_the_declared_answer_says_so() {
     let stage = Stage::one("serialize");
 

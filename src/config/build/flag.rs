@@ -3,6 +3,7 @@
 use http::Method;
 
 use super::{bytes, count};
+use crate::config::atomic_rules::WITHOUT_BODY;
 use crate::config::error::{ConfigProblems, Fault};
 use crate::config::tree::Branch;
 use crate::config::{
@@ -106,15 +107,16 @@ fn atomic(
         of_entity || path.placeholders().any(|known| known == name)
     };
     let answer = |body: &str, status: &str, edits: usize, default: (&str, u16)| {
+        let code = at.optional(status, |value| values::integer(value).and_then(to_u16))?;
+        let code = code.unwrap_or(default.1);
+        if WITHOUT_BODY.contains(&code.into()) {
+            return Ok::<_, ConfigProblems>(AnswerConfig { status: code, body: None });
+        }
         let text = at.optional(body, values::json_text)?;
         let template = AnswerTemplate::parse(text.as_deref().unwrap_or(default.0), edits, known);
-        let status = at.optional(status, |value| values::integer(value).and_then(to_u16))?;
-        Ok::<_, ConfigProblems>(AnswerConfig {
-            status: status.unwrap_or(default.1),
-            body: template.map_err(|source| {
-                ConfigProblems::from(at.at(body).problem(Conflict::BadAnswer { source }))
-            })?,
-        })
+        let template =
+            template.map_err(|source| at.at(body).problem(Conflict::BadAnswer { source }))?;
+        Ok(AnswerConfig { status: code, body: Some(template) })
     };
     Ok(Some(AtomicConfig {
         document: at.get("document", values::parsed)?,

@@ -71,9 +71,11 @@ struct Route<'c> {
 #[derive(Serialize)]
 struct Atomic<'c> {
     document: Shown<'c, EntityTemplate>,
-    answer: Shown<'c, AnswerTemplate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<Shown<'c, AnswerTemplate>>,
     status: u16,
-    missing: Shown<'c, AnswerTemplate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<Shown<'c, AnswerTemplate>>,
     missing_status: u16,
     edits: Vec<Effect<'c>>,
 }
@@ -166,9 +168,9 @@ impl<'c> From<&'c AtomicConfig> for Atomic<'c> {
     fn from(atomic: &'c AtomicConfig) -> Self {
         Self {
             document: Shown(&atomic.document),
-            answer: Shown(&atomic.answer.body),
+            answer: atomic.answer.body.as_ref().map(Shown),
             status: atomic.answer.status,
-            missing: Shown(&atomic.missing.body),
+            missing: atomic.missing.body.as_ref().map(Shown),
             missing_status: atomic.missing.status,
             edits: atomic.edits.iter().map(Effect::from).collect(),
         }

@@ -99,6 +99,33 @@ fn what_is_wrong_with_an_edit_is_told_by_its_key() {
     );
 }
 
+/// An edit with more keys.
+fn with(more: &str) -> String {
+    EDIT.replace(" }", &format!(", {more} }}"))
+}
+
+#[test]
+fn a_status_code_that_has_no_body_goes_with_no_answer() {
+    let at = "FILE1: flags.journey-updates.routes[0].atomic.status";
+    for status in [204, 205] {
+        let edit = with(&format!("status = {status}, answer = '{{}}'"));
+        let what = "is the status code of an answer without a body, and answer declares one: leave answer out, or take a \
+                    status code that has a body, such as 200";
+        check_refused(&declared(STORE, ATOMIC, &edit), &[&format!("{at} = {status}: {what}")]);
+
+        let config = changed(&declared(STORE, ATOMIC, &with(&format!("status = {status}")))).config;
+        let answer = &config.flags[0].routes[0].atomic.as_ref().unwrap().answer;
+        assert_eq!((answer.status, &answer.body), (status, &None));
+        let again = loaded(&config.effective_toml().unwrap()).config;
+        assert_eq!(again.flags, config.flags);
+    }
+    for status in [100, 103, 304] {
+        let edit = with(&format!("status = {status}, answer = '{{}}'"));
+        check_refused(&declared(STORE, ATOMIC, &edit), &[&format!("{at} = {status}: ")]);
+    }
+    changed(&declared(STORE, ATOMIC, &with("status = 202, answer = '{}'")));
+}
+
 #[test]
 fn a_method_that_must_not_change_anything_makes_no_edit() {
     let toml = declared(STORE, ATOMIC, EDIT).replace("[\"PUT\"]", "[\"PUT\", \"GET\"]");
@@ -134,7 +161,7 @@ fn little_is_enough_and_a_shadow_may_plan_what_no_strategy_makes() {
     assert_eq!(flag.fixed, FixedConfig::Atomic { refused: OnRefusal::Serialize });
     assert_eq!(flag.max_document, 256 * 1024);
     assert_eq!((edit.answer.status, edit.missing.status), (200, 404));
-    assert_eq!(edit.answer.body.to_string(), "{}");
+    assert_eq!(edit.answer.body.as_ref().map(ToString::to_string).as_deref(), Some("{}"));
     assert_eq!(edit.edits.len(), 1);
 
     let unused = declared("", "{ strategy = \"serialize\" }", EDIT);

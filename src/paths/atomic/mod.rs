@@ -153,7 +153,9 @@ fn made(declared: &AnswerConfig, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     // The configuration allows status codes alone.
     *response.status_mut() = StatusCode::from_u16(declared.status).unwrap_or_default();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if declared.body.is_some() {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
     response
 }
 

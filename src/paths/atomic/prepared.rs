@@ -9,7 +9,7 @@ use http::Request;
 use http::header::{CONTENT_RANGE, HeaderName, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use smallvec::SmallVec;
 
-use crate::config::{AtomicConfig, EffectConfig, RouteConfig};
+use crate::config::{AnswerConfig, AtomicConfig, EffectConfig, RouteConfig};
 use crate::domain::edit::{NewValue, Planned, Refused, plan};
 use crate::domain::effects::Place;
 use crate::domain::source::Source;
@@ -97,7 +97,7 @@ impl Prepared {
 
     /// What the caller is answered once the values were written.
     pub(super) fn answer(&self, declared: &AtomicConfig, values: &[Cow<'_, [u8]>]) -> Bytes {
-        declared.answer.body.render(values, |name| self.name(name)).into()
+        self.body_of(&declared.answer, values)
     }
 
     /// The same where the document was not looked at: a text counts as a string.
@@ -116,7 +116,13 @@ impl Prepared {
 
     /// What the caller is answered where there is nothing to edit.
     pub(super) fn missing(&self, declared: &AtomicConfig) -> Bytes {
-        declared.missing.body.render(&[] as &[&[u8]], |name| self.name(name)).into()
+        self.body_of(&declared.missing, &[])
+    }
+
+    fn body_of(&self, declared: &AnswerConfig, values: &[Cow<'_, [u8]>]) -> Bytes {
+        let template = declared.body.as_ref();
+        let body = template.map(|template| template.render(values, |name| self.name(name)));
+        body.unwrap_or_default().into()
     }
 
     /// What edits of the same fields have in common, and no others.
