@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::scripts::{EDIT, READ};
 use super::{Ask, DocumentRequests, Edit, Edited, Errand, Failed, Order, Read, answer};
-use crate::domain::edit::Anchor;
+use crate::domain::edit::{Anchor, Old, Scalar};
 use crate::fleet::Keys;
 use crate::fleet::gate::{Gate, Place};
 use crate::remote::{CallError, Lane, Remote, Script};
@@ -110,7 +110,11 @@ impl Inner {
         let owner = edit.owner.as_deref().unwrap_or_default().as_bytes();
         let mut words = vec![owner, &edit.fence.0, edit.text.as_bytes(), keep.as_bytes()];
         for splice in &edit.splices {
-            words.extend([letter(splice.anchor), &splice.old, &splice.new]);
+            let (kind, head, tail) = match &splice.old {
+                Old::Bytes(bytes) => (&b""[..], &bytes[..], &b""[..]),
+                Old::Value { head, kind, tail } => (kind_letter(*kind), &head[..], &tail[..]),
+            };
+            words.extend([letter(splice.anchor), kind, head, tail, &splice.new]);
         }
         let answer =
             self.run(&EDIT, place, &edit.ask, &words).await.map_err(|error| match error {
@@ -161,5 +165,14 @@ fn letter(anchor: Anchor) -> &'static [u8] {
         Anchor::Element => b"E",
         Anchor::Prefix => b"P",
         Anchor::Suffix => b"S",
+    }
+}
+
+/// As the script has it.
+fn kind_letter(kind: Scalar) -> &'static [u8] {
+    match kind {
+        Scalar::Text => b"t",
+        Scalar::Number => b"n",
+        Scalar::Bool => b"b",
     }
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::edit::Anchor;
+use crate::domain::edit::{Anchor, Old};
 use crate::domain::trace::TraceContext;
 use crate::fleet::gate::{Gate, Place};
 pub(crate) use desk::DocumentDesk;
@@ -65,7 +65,7 @@ pub(crate) struct Splice {
     /// How the old bytes are found.
     pub(crate) anchor: Anchor,
     /// What is there.
-    pub(crate) old: Bytes,
+    pub(crate) old: Old<Bytes>,
     /// What is to be there.
     pub(crate) new: Bytes,
 }

@@ -50,8 +50,11 @@ pub(super) static READ: Script =
 /// Makes an edit if its receipt is not there, and if all is as it was read.
 ///
 /// Arguments: the epoch as known, the largest size in bytes, the owner under whose lease it is made or nothing, the fence as read,
-/// the receipt, for how many milliseconds it is kept; then for each splice `E`, `P` or `S`, the old bytes, the new ones. All places
-/// are found in the document as it is; of splices of nothing at one place the first stays first.
+/// the receipt, for how many milliseconds it is kept; then for each splice five: `E`, `P` or `S`; nothing, the old bytes, nothing,
+/// the new ones; or in their place `t`, `n` or `b`, what is ahead of a text, a number or a truth value, what is behind it, the new
+/// value. All places are found in the document as it is; of splices of nothing at one place the first stays first.
+///
+/// A value ends where it does in well-formed JSON, for what is ahead of it begins and ends between two of its words.
 /// Answer: `already` and the receipt; `replaced`; `held`; `changed` and the answer of [`READ`]; `too_large`; `applied`.
 ///
 /// Nothing can fail after the first write but for a user that may not write receipts, and then that is taken back: an error always
@@ -70,6 +73,31 @@ local function changed()
 end
 if present[1] ~= 'document' or seen ~= ARGV[4] then return changed() end
 local before = present[4]
+local first = {t = '^\"', n = '^[%-0-9]', b = '^[tf]'}
+local function value_end(kind, at)
+  if not string.find(before, first[kind], at) then return nil end
+  if kind ~= 't' then return select(2, string.find(before, '^[0-9A-Za-z.+%-]+', at)) end
+  local to = at - 1
+  repeat
+    to = string.find(before, '[\"\\\\]', to + 2)
+  until not to or string.sub(before, to, to) == '\"'
+  return to
+end
+local function find_value(anchor, kind, head, tail)
+  local near, place = string.sub(tail, 1, 64), nil
+  local at = head ~= '' and string.find(before, head, 1, true)
+  while at and (anchor ~= 'P' or at == 1) do
+    local ends = value_end(kind, at + #head)
+    local to = ends and ends + #tail
+    if to and (anchor ~= 'S' or to == #before)
+      and string.sub(before, ends + 1, ends + #near) == near and string.sub(before, ends + 1, to) == tail then
+      if place then return nil end
+      place = {at, to}
+    end
+    at = string.find(before, head, at + 1, true)
+  end
+  if place then return unpack(place) end
+end
 local function find(anchor, old)
   if anchor == 'P' then
     if string.sub(before, 1, #old) == old then return 1, #old end
@@ -82,10 +110,17 @@ local function find(anchor, old)
   end
 end
 local splices = {}
-for at = 7, #ARGV, 3 do
-  local from, to = find(ARGV[at], ARGV[at + 1])
+for at = 7, #ARGV, 5 do
+  local anchor, kind, head, tail, new = unpack(ARGV, at, at + 4)
+  local from, to
+  if kind == '' then
+    from, to = find(anchor, head)
+  else
+    from, to = find_value(anchor, kind, head, tail)
+    new = head .. new .. tail
+  end
   if not from then return changed() end
-  table.insert(splices, {from, to, ARGV[at + 2], at})
+  table.insert(splices, {from, to, new, at})
 end
 table.sort(splices, function(a, b)
   if a[1] ~= b[1] then return a[1] < b[1] end

@@ -10,7 +10,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use super::*;
-use crate::domain::edit::{self, NewValue, Planned, apply, plan};
+use crate::domain::edit::{self, NewValue, Planned, Scalar, apply, plan};
 use crate::domain::effects::EffectPointer;
 
 /// On each server.
@@ -227,7 +227,7 @@ impl Counts {
 fn own(splice: &edit::Splice<'_>) -> Splice {
     Splice {
         anchor: splice.anchor,
-        old: Bytes::copy_from_slice(splice.old),
+        old: splice.old.map(Bytes::copy_from_slice),
         new: Bytes::copy_from_slice(&splice.new),
     }
 }
@@ -285,11 +285,62 @@ fn the_script_does_the_same_with_any_bytes_at_any_places() {
                         (Anchor::Prefix, None) => &present[..to],
                         (Anchor::Suffix, None) => &present[from..],
                     };
-                    edit::Splice { anchor: *anchor, old, new: new.clone() }
+                    edit::Splice { anchor: *anchor, old: Old::Bytes(old), new: new.clone() }
                 })
                 .collect();
 
             counts.compare(trial, (number, &case), present, &splices).await;
+        }
+        counts.assert_each(10);
+    });
+}
+
+#[test]
+fn the_script_does_the_same_with_values_that_are_left_open() {
+    const WORDS: [&str; 16] = [
+        "\"\"", "\"%\"", "\"\\\"\"", "\"\\\\\"", "12", "-1.5e+3", "true", "[", ",", "a", "\"",
+        "\\", "\\\"", "-", "%a", "\0",
+    ];
+    let anchor = || select(&[Anchor::Element, Anchor::Prefix, Anchor::Suffix][..]);
+    let kind = || select(&[Scalar::Text, Scalar::Number, Scalar::Bool][..]);
+    // A word, and how many of those ahead of it and behind it belong to its place.
+    let cut = (anchor(), kind(), any::<Index>(), 0..4_usize, 0..3_usize, any::<bool>());
+    let cases = (vec(select(&WORDS[..]), 1..9), vec(cut, 1..3));
+    on_each_server(async |trial| {
+        let (mut runner, mut counts) = (TestRunner::default(), Counts::default());
+        for number in 0..3 * CASES {
+            let case = cases.new_tree(&mut runner).unwrap().current();
+            let (words, cuts) = &case;
+            let present = words.concat();
+            let texts: Vec<_> = cuts
+                .iter()
+                .map(|(anchor, kind, at, ahead, behind, fits)| {
+                    let at = at.index(words.len());
+                    let kind = match words[at].as_bytes()[0] {
+                        b'"' if *fits => Scalar::Text,
+                        b'1' | b'-' if *fits => Scalar::Number,
+                        b't' if *fits => Scalar::Bool,
+                        _ => *kind,
+                    };
+                    let (from, to) = match (fits, anchor) {
+                        (true, Anchor::Prefix) => (0, at + 1 + behind),
+                        (true, Anchor::Suffix) => (at.saturating_sub(*ahead), words.len()),
+                        _ => (at.saturating_sub(*ahead), at + 1 + behind),
+                    };
+                    let tail = words[at + 1..to.min(words.len())].concat();
+                    (*anchor, kind, words[from..at].concat(), tail)
+                })
+                .collect();
+            let splices: Vec<_> = texts
+                .iter()
+                .map(|(anchor, kind, head, tail)| {
+                    let (head, tail) = (head.as_bytes(), tail.as_bytes());
+                    let old = Old::Value { head, kind: *kind, tail };
+                    edit::Splice { anchor: *anchor, old, new: b"new".to_vec() }
+                })
+                .collect();
+
+            counts.compare(trial, (number, &case), present.as_bytes(), &splices).await;
         }
         counts.assert_each(10);
     });

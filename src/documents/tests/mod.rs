@@ -150,7 +150,7 @@ impl Trial {
         let Read::Document { fence, .. } = self.read(ask(id)).await else { panic!("no document") };
         let splice = |(anchor, old, new): &(Anchor, &[u8], &[u8])| Splice {
             anchor: *anchor,
-            old: Bytes::copy_from_slice(old),
+            old: Old::Bytes(Bytes::copy_from_slice(old)),
             new: Bytes::copy_from_slice(new),
         };
         Edit {

@@ -1,6 +1,7 @@
 //! Many writers of one document.
 
 use super::*;
+use crate::domain::edit::Scalar;
 use Anchor::Element;
 
 const WRITERS: usize = 12;
@@ -21,7 +22,8 @@ fn document(count: impl Fn(usize) -> usize) -> Vec<u8> {
 async fn set(trial: &Trial, writer: usize, id: usize, count: usize) -> Edited {
     let name = format!("{writer}-{id}-{count}");
     let Read::Document { fence, .. } = trial.read(ask(&name)).await else { panic!("no document") };
-    let splice = Splice { anchor: Element, old: element(id, count), new: element(id, count + 1) };
+    let old = Old::Bytes(element(id, count));
+    let splice = Splice { anchor: Element, old, new: element(id, count + 1) };
     let (text, keep) = ("done".into(), PATIENCE);
     let edit = Edit { ask: ask(&name), owner: None, fence, splices: vec![splice], text, keep };
     trial.edit(&edit).await
@@ -59,5 +61,29 @@ fn of_writers_of_one_element_exactly_one_wins_each_round() {
 
         let counted = |id| if id == 3 { ROUNDS } else { 0 };
         assert_eq!(trial.get(JOURNEY).await.unwrap(), document(counted));
+    });
+}
+
+#[test]
+fn writers_of_one_value_that_is_left_open_never_conflict() {
+    on_each_server(async |trial| {
+        trial.set(JOURNEY, &document(|_| 0)).await;
+        let Read::Document { fence, .. } = trial.read(ask("first")).await else { panic!("none") };
+
+        let write = |writer: usize| {
+            let (head, tail) = (r#"{"SegmentId":"S3","Count":"#, "}");
+            let old = Old::Value { head: head.into(), kind: Scalar::Number, tail: tail.into() };
+            let new = writer.to_string().into();
+            let splices = vec![Splice { anchor: Element, old, new }];
+            let (text, keep, ask) = ("done".into(), PATIENCE, ask(&writer.to_string()));
+            Edit { ask, owner: None, fence: fence.clone(), splices, text, keep }
+        };
+        let edits: Vec<Edit> = (1..=WRITERS).map(write).collect();
+        let outcomes = futures_util::future::join_all(edits.iter().map(|it| trial.edit(it))).await;
+
+        assert!(outcomes.iter().all(|outcome| *outcome == Edited::Applied), "{outcomes:?}");
+        let stored = trial.get(JOURNEY).await.unwrap();
+        let one_of_them = |last| stored == document(|id| if id == 3 { last } else { 0 });
+        assert!((1..=WRITERS).any(one_of_them), "{stored:?}");
     });
 }

@@ -17,7 +17,7 @@ mod tests;
 
 pub use answer::{AnswerTemplate, AnswerTemplateError, MAX_TEMPLATE_BYTES};
 pub use plan::{Planned, plan};
-pub use splice::{Anchor, Conflict, Splice, apply};
+pub use splice::{Anchor, Conflict, Old, Scalar, Splice, apply};
 pub use value::{NewValue, body_value};
 
 pub use crate::domain::json::MAX_DEPTH;

@@ -3,10 +3,13 @@
 use std::borrow::{Borrow, Cow};
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::scan::{self, Absent, Target};
-use super::splice::{Anchor, Splice, only_one};
+use super::splice::{Anchor, Old, Scalar, Splice, only_one};
 use super::{NewValue, Refused};
 use crate::domain::effects::Place;
+use crate::domain::json::Kind;
 
 /// What is to be done to a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,8 +68,8 @@ pub fn plan<'d, 'v>(
     }
     let pieces = merged(changes.iter().map(|change| piece(document, &change.target)).collect());
     let splices: Vec<_> = pieces.iter().map(|piece| splice(document, piece, &changes)).collect();
-    let old_bytes: usize = splices.iter().map(|splice| splice.old.len()).sum();
-    let new_bytes: usize = splices.iter().map(|splice| splice.new.len()).sum();
+    let old_bytes: usize = changes.iter().map(|change| change.target.value.len()).sum();
+    let new_bytes: usize = changes.iter().map(|change| change.new.len()).sum();
     if document.len() - old_bytes + new_bytes > limit {
         return Err(Refused::TooLarge);
     }
@@ -121,17 +124,44 @@ fn merged(mut pieces: Vec<Piece>) -> Vec<Piece> {
 
 fn splice<'d>(document: &'d [u8], piece: &Piece, changes: &[Change<'_>]) -> Splice<'d> {
     let bytes = |span: Range<usize>| document.get(span).unwrap_or_default();
-    let mut new = Vec::with_capacity(piece.span.len() + 64);
-    let mut done = piece.span.start;
     let inside = |change: &&Change<'_>| {
         let value = &change.target.value;
         piece.span.start <= value.start && value.end <= piece.span.end
     };
-    for change in changes.iter().filter(inside) {
+    let inside: SmallVec<[&Change<'_>; 1]> = changes.iter().filter(inside).collect();
+    if let [change] = inside[..]
+        && let Some(kind) = open(&change.target, piece)
+    {
+        let value = &change.target.value;
+        let head = bytes(piece.span.start..value.start);
+        let old = Old::Value { head, kind, tail: bytes(value.end..piece.span.end) };
+        return Splice { anchor: piece.anchor, old, new: change.new.to_vec() };
+    }
+    let mut new = Vec::with_capacity(piece.span.len() + 64);
+    let mut done = piece.span.start;
+    for change in inside {
         new.extend_from_slice(bytes(done..change.target.value.start));
         new.extend_from_slice(&change.new);
         done = change.target.value.end;
     }
     new.extend_from_slice(bytes(done..piece.span.end));
-    Splice { anchor: piece.anchor, old: bytes(piece.span.clone()), new }
+    Splice { anchor: piece.anchor, old: Old::Bytes(bytes(piece.span.clone())), new }
+}
+
+/// The kind of a value that may be any other one of its kind when it is replaced. Not one that tells its element from others; nor
+/// what has something inside, whose end takes a reader of JSON; nor `null`, instead of which anything may be written.
+fn open(target: &Target, piece: &Piece) -> Option<Scalar> {
+    let is_id = target
+        .element
+        .as_ref()
+        .is_some_and(|(_, id)| id.start < target.value.end && target.value.start < id.end);
+    if is_id || target.value.start == piece.span.start {
+        return None;
+    }
+    match target.kind {
+        Kind::Text => Some(Scalar::Text),
+        Kind::Number => Some(Scalar::Number),
+        Kind::Bool => Some(Scalar::Bool),
+        Kind::Object | Kind::Array | Kind::Null => None,
+    }
 }

@@ -15,15 +15,54 @@ pub enum Anchor {
     Suffix,
 }
 
+/// What a splice replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Old<B> {
+    /// These bytes.
+    Bytes(B),
+    /// A value of that kind, whichever is there by then, between bytes that stay. So updates of one field do not conflict.
+    Value {
+        /// All that is ahead of it; not empty.
+        head: B,
+        /// Of another kind it is a conflict.
+        kind: Scalar,
+        /// All that is behind it.
+        tail: B,
+    },
+}
+
+/// A kind of value that has nothing inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scalar {
+    /// A string.
+    Text,
+    /// A number.
+    Number,
+    /// `true` or `false`.
+    Bool,
+}
+
 /// Some of a document's bytes, and what comes in their place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Splice<'d> {
-    /// How the old bytes are found.
+    /// How the old bytes are found; those about a value belong to them.
     pub anchor: Anchor,
     /// What is there.
-    pub old: &'d [u8],
+    pub old: Old<&'d [u8]>,
     /// What is to be there.
     pub new: Vec<u8>,
+}
+
+impl<B> Old<B> {
+    /// The same, its bytes otherwise held.
+    pub fn map<C>(self, held: impl Fn(B) -> C) -> Old<C> {
+        match self {
+            Self::Bytes(bytes) => Old::Bytes(held(bytes)),
+            Self::Value { head, kind, tail } => {
+                Old::Value { head: held(head), kind, tail: held(tail) }
+            }
+        }
+    }
 }
 
 /// The document is no longer as it was where a splice is to be made; nothing was changed.
@@ -37,7 +76,7 @@ pub struct Conflict;
 pub fn apply(document: &[u8], splices: &[Splice<'_>]) -> Result<Vec<u8>, Conflict> {
     let mut places = splices
         .iter()
-        .map(|splice| Ok((position(document, splice)?, splice)))
+        .map(|splice| Ok((position(document, splice).ok_or(Conflict)?, splice)))
         .collect::<Result<Vec<_>, _>>()?;
     places.sort_by_key(|(place, _)| (place.start, place.end));
     let mut edited = Vec::with_capacity(document.len() + 64);
@@ -45,26 +84,86 @@ pub fn apply(document: &[u8], splices: &[Splice<'_>]) -> Result<Vec<u8>, Conflic
     for (place, splice) in places {
         // An overlap with the one before has no such bytes between them.
         edited.extend_from_slice(document.get(done..place.start).ok_or(Conflict)?);
-        edited.extend_from_slice(&splice.new);
+        match splice.old {
+            Old::Bytes(_) => edited.extend_from_slice(&splice.new),
+            Old::Value { head, tail, .. } => {
+                for bytes in [head, &splice.new, tail] {
+                    edited.extend_from_slice(bytes);
+                }
+            }
+        }
         done = place.end;
     }
     edited.extend_from_slice(document.get(done..).ok_or(Conflict)?);
     Ok(edited)
 }
 
-fn position(document: &[u8], splice: &Splice<'_>) -> Result<Range<usize>, Conflict> {
-    let (all, length) = (document.len(), splice.old.len());
-    match splice.anchor {
-        Anchor::Prefix if document.starts_with(splice.old) => Ok(0..length),
-        Anchor::Suffix if document.ends_with(splice.old) => Ok(all - length..all),
-        Anchor::Element => only_one(document, splice.old).ok_or(Conflict),
-        Anchor::Prefix | Anchor::Suffix => Err(Conflict),
+fn position(document: &[u8], splice: &Splice<'_>) -> Option<Range<usize>> {
+    let all = document.len();
+    match (splice.anchor, splice.old) {
+        (Anchor::Prefix, Old::Bytes(old)) => document.starts_with(old).then_some(0..old.len()),
+        (Anchor::Suffix, Old::Bytes(old)) => document.ends_with(old).then(|| all - old.len()..all),
+        (Anchor::Element, Old::Bytes(old)) => only_one(document, old),
+        (anchor, Old::Value { head, kind, tail }) => {
+            let ends = |start: usize| {
+                let value = start + head.len();
+                let end = value + kind.length(document.get(value..)?)?;
+                let place = start..end + tail.len();
+                (document.get(end..place.end)? == tail).then_some(place)
+            };
+            let fits = |place: &Range<usize>| match anchor {
+                Anchor::Element => true,
+                Anchor::Prefix => place.start == 0,
+                Anchor::Suffix => place.end == all,
+            };
+            let mut found = starts(document, head).filter_map(ends).filter(fits);
+            found.next().filter(|_| found.next().is_none())
+        }
     }
+}
+
+impl Scalar {
+    /// How long a value of this kind is that begins a well-formed document's rest.
+    fn length(self, rest: &[u8]) -> Option<usize> {
+        let first = rest.first()?;
+        match self {
+            Self::Text if *first == b'"' => {
+                let mut at = 1;
+                loop {
+                    at += rest.get(at..)?.iter().position(|b| matches!(b, b'"' | b'\\'))?;
+                    match rest.get(at)? {
+                        b'"' => return Some(at + 1),
+                        _ => at += 2,
+                    }
+                }
+            }
+            Self::Number if *first == b'-' || first.is_ascii_digit() => Some(word(rest)),
+            Self::Bool if matches!(first, b't' | b'f') => Some(word(rest)),
+            _ => None,
+        }
+    }
+}
+
+/// How long the number or name is that begins there.
+fn word(rest: &[u8]) -> usize {
+    let inside = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'+' | b'-');
+    rest.iter().position(|b| !inside(b)).unwrap_or(rest.len())
+}
+
+/// Where bytes occur; occurrences may overlap.
+fn starts<'a>(document: &'a [u8], bytes: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let rest = document.get(from..).filter(|_| !bytes.is_empty())?;
+        let start = from + memmem::find(rest, bytes)?;
+        from = start + 1;
+        Some(start)
+    })
 }
 
 /// Where bytes occur if they do exactly once; occurrences that overlap are two.
 pub(super) fn only_one(document: &[u8], bytes: &[u8]) -> Option<Range<usize>> {
-    let start = memmem::find(document, bytes).filter(|_| !bytes.is_empty())?;
-    let after = document.get(start + 1..)?;
-    memmem::find(after, bytes).is_none().then(|| start..start + bytes.len())
+    let mut starts = starts(document, bytes);
+    let start = starts.next().filter(|_| starts.next().is_none())?;
+    Some(start..start + bytes.len())
 }

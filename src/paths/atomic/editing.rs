@@ -167,7 +167,7 @@ impl<'w> Editing<'w> {
             Ok(Planned::Splices { splices, values }) => {
                 let splices = splices.into_iter().map(|splice| Splice {
                     anchor: splice.anchor,
-                    old: document.slice_ref(splice.old),
+                    old: splice.old.map(|bytes| document.slice_ref(bytes)),
                     new: splice.new.into(),
                 });
                 let answer = self.prepared.answer(self.declared, &values);

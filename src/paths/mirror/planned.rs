@@ -92,7 +92,9 @@ impl Planned {
             let planned = prepared.plan(document);
             planned.is_ok_and(|planned| match planned {
                 Planning::Missing => true,
-                Planning::Splices { splices, .. } => splices.iter().all(|it| it.old == it.new),
+                Planning::Splices { splices, .. } => {
+                    apply(document, &splices).is_ok_and(|edited| edited == *document)
+                }
             })
         });
         Ok(Documented {
