@@ -83,12 +83,12 @@ pub(crate) enum Read {
         bytes: Bytes,
         /// For an edit of it.
         fence: Fence,
-        /// The owner of the entity's lease, while it is held.
+        /// The owner of the entity's lease, while one has it beside whom nobody may write.
         holder: Option<Arc<str>>,
     },
     /// It is not there.
     Missing {
-        /// The owner of the entity's lease, while it is held.
+        /// The owner of the entity's lease, while one has it beside whom nobody may write.
         holder: Option<Arc<str>>,
     },
     /// What is there is no string.

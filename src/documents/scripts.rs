@@ -11,7 +11,8 @@ use crate::remote::Script;
 use crate::telemetry::labels::StoreOperation;
 
 /// What both share. The receipt counts before all else: with it the update is done, whatever came after. `seen` changes with
-/// every lease that was granted, and with who has it. A holder that no script wrote is one of whom nothing is known.
+/// every lease that was granted, and with who has it. A holder that no script wrote is one of whom nothing is known. `caller` is a
+/// holder beside whom nobody may write: any but an edit's.
 /// `look` tells of the document, and its size before all of it is read.
 macro_rules! script {
     ($done:literal, $body:literal) => {
@@ -27,12 +28,14 @@ if epoch and redis.call('GET', epoch) ~= ARGV[1] then return {'replaced'} end
 local held = redis.call('GET', holder)
 local owner = held and (string.match(held, '^(%S+) %d+$') or '?') or ''
 local seen = (redis.call('GET', fence) or '') .. ' ' .. owner
+local edits = string.find(owner, '^[^/]+/0%d+/')
+local caller = edits and '' or owner
 local function look()
   local kind = redis.call('TYPE', document).ok
-  if kind == 'none' then return {'missing', owner} end
+  if kind == 'none' then return {'missing', caller} end
   if kind ~= 'string' then return {'wrong_type'} end
   if redis.call('STRLEN', document) > limit then return {'too_large'} end
-  return {'document', owner, seen, redis.call('GET', document)}
+  return {'document', caller, seen, redis.call('GET', document)}
 end
 ",
             $body
@@ -43,7 +46,7 @@ end
 /// Reads a document, and how its entity stands.
 ///
 /// Arguments: the epoch as known, the largest size in bytes. Answer: `done` and the receipt; `replaced`; `missing` and the
-/// lease's owner, empty if it is free; `wrong_type`; `too_large`; or `document`, the owner, the fence, the document.
+/// lease's owner, empty if edits may be made beside it; `wrong_type`; `too_large`; or `document`, the owner, the fence, the document.
 pub(super) static READ: Script =
     Script { operation: StoreOperation::DocumentRead, text: script!("done", "return look()\n") };
 
@@ -65,7 +68,7 @@ pub(super) static EDIT: Script = Script {
         "already",
         "
 local me, text, keep = ARGV[3], ARGV[5], ARGV[6]
-if held and (me == '' or owner ~= me) then return {'held'} end
+if held and not edits and (me == '' or owner ~= me) then return {'held'} end
 local present = look()
 local function changed()
   table.insert(present, 1, 'changed')

@@ -68,6 +68,17 @@ pub struct StoreTerms {
     pub flag: FlagIndex,
     /// The trace for which the store is asked.
     pub trace: LeaseTrace,
+    /// What is done under it.
+    pub purpose: Purpose,
+}
+
+/// What is done under a lease. A lease is handed on within a purpose alone, so that the store knows which one its holder has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A call, beside which nobody may write.
+    Call,
+    /// An edit in the store, whose turn it is among calls. Edits write beside it: the store's script sees to what they meet.
+    Edit,
 }
 
 /// The spans that what is said to the store goes under.
@@ -93,6 +104,7 @@ impl StoreTerms {
         loss: OnStoreLoss::Reject,
         flag: FlagIndex(0),
         trace: LeaseTrace::NONE,
+        purpose: Purpose::Call,
     };
 }
 

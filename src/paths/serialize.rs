@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Request};
 use super::Plan;
 use super::update::Update;
 use crate::domain::flag::{Path, Protection};
-use crate::lease::{Lease, LeaseError, LeaseTerms, LeaseTrace, Reach, StoreTerms};
+use crate::lease::{Lease, LeaseError, LeaseTerms, LeaseTrace, Purpose, Reach, StoreTerms};
 use crate::proxy::body::RequestBody;
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers::{INTERLOCK_FENCING_TOKEN, INTERLOCK_PATH};
@@ -37,7 +37,7 @@ pub(super) async fn lease_for(
     request: &mut Request<RequestBody>,
 ) -> Result<Lease, ProxyError> {
     hold_body(worker, request).await?;
-    Ok(acquire(worker, plan, entity).await?)
+    Ok(acquire(worker, plan, entity, Purpose::Call).await?)
 }
 
 /// Holds the body; false for one that is larger than can be held, and streams.
@@ -82,6 +82,7 @@ pub(super) async fn acquire(
     worker: &Worker,
     plan: &Plan<'_>,
     entity: &str,
+    purpose: Purpose,
 ) -> Result<Lease, LeaseError> {
     let flag = plan.route.flag_index;
     let telemetry = &worker.shared.telemetry;
@@ -99,6 +100,7 @@ pub(super) async fn acquire(
             loss: spec.on_store_loss,
             flag,
             trace: LeaseTrace { wait, call: plan.trace },
+            purpose,
         },
     };
     let waiting = telemetry.lease_waiter(flag);

@@ -15,7 +15,7 @@ use crate::domain::flag::{Protection, Strategy};
 use crate::domain::transition::Stage;
 use crate::fleet::ledger::{Desk, Underway};
 use crate::lease::{
-    self, Lease, LeaseError, LeaseTerms, LeaseTrace, Reach, SidecarLeases, StoreTerms,
+    self, Lease, LeaseError, LeaseTerms, LeaseTrace, Purpose, Reach, SidecarLeases, StoreTerms,
 };
 use crate::store::{FlagStore, SnapshotReader};
 use crate::telemetry::FlagIndex;
@@ -109,6 +109,7 @@ impl Caller {
                 loss: spec.on_store_loss,
                 flag: FlagIndex(u16::try_from(flag).unwrap()),
                 trace: LeaseTrace::NONE,
+                purpose: Purpose::Call,
             },
         }
     }

@@ -35,7 +35,7 @@ pub(crate) fn planned(_: usize) -> String {
 }
 
 /// The segments' edit is declared; the journey's own status is left to the app, unless `journey` declares it.
-fn flag(redis: &Redis, refused: &str, journey: &str) -> String {
+pub(crate) fn flag(redis: &Redis, refused: &str, journey: &str) -> String {
     let edit = r#"answer = '{"journeyId":"{journeyId}","segmentId":"{segmentId}","status":"{value}"}', missing = '{"error":"no {journeyId}"}'"#;
     let fixed = format!(r#"refused = "{refused}", max_document = "64KiB""#);
     let flag = JourneyFlag { edits: &[SEGMENT], edit, ..JourneyFlag::edited(100, &fixed) };

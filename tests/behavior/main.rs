@@ -22,6 +22,7 @@ mod admin_tls;
 mod amnesia;
 mod atomic;
 mod atomic_chaos;
+mod atomic_hot;
 mod atomic_leases;
 mod atomic_outcomes;
 mod atomic_refusals;

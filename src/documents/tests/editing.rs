@@ -260,6 +260,33 @@ fn while_the_lease_is_held_its_owner_alone_edits() {
 }
 
 #[test]
+fn while_an_edit_has_the_lease_others_edit_and_none_once_it_is_a_call_s() {
+    on_each_server(async |trial| {
+        trial.set(JOURNEY, DOCUMENT).await;
+        let lease = trial.lease_of_an_edit().await;
+        let read = trial.read(ask("u1")).await;
+        let beside = trial.planned("u1", &[(Element, S1, S1_OFF)]).await;
+        let under = trial.planned("u2", &[(Element, b"850.50", b"900.10")]).await;
+        let under = Edit { owner: lease.owner().map(Arc::from), ..under };
+        let late = trial.planned("u3", &[(Element, S1_OFF, S1)]).await;
+        let late_under = Edit { owner: under.owner.clone(), ask: ask("u4"), ..late.clone() };
+
+        assert!(matches!(read, Read::Document { holder: None, .. }), "{read:?}");
+        assert_eq!(trial.edit(&beside).await, Edited::Applied);
+        assert_eq!(trial.edit(&under).await, Edited::Applied);
+        trial.release(lease).await;
+        let call = trial.lease().await;
+        let read = trial.read(ask("u3")).await;
+        assert!(matches!(read, Read::Document { holder: Some(_), .. }), "{read:?}");
+        assert_eq!(trial.edit(&late).await, Edited::Held);
+        assert_eq!(trial.edit(&late_under).await, Edited::Held);
+        trial.release(call).await;
+        assert!(matches!(trial.edit(&late).await, Edited::Changed(_)));
+        assert!(matches!(trial.edit(&late_under).await, Edited::Changed(_)));
+    });
+}
+
+#[test]
 fn a_lease_that_was_granted_or_ended_since_the_read_is_a_conflict() {
     on_each_server(async |trial| {
         trial.set(JOURNEY, DOCUMENT).await;

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::fleet::Keys;
 use crate::fleet::gate::{Era, Keeper, Standing};
-use crate::lease::{self, FleetLeases, Lease, LeaseTerms, Leases, StoreTerms};
+use crate::lease::{self, FleetLeases, Lease, LeaseTerms, Leases, Purpose, StoreTerms};
 use crate::remote::testing::{RedisConfig, TestServer};
 use crate::remote::{Lane, Remote};
 use crate::telemetry::labels::StoreOperation;
@@ -131,6 +131,12 @@ impl Trial {
     /// The entity's lease, as a call of the app has it.
     async fn lease(&self) -> Lease {
         self.leases.acquire(JOURNEY, TERMS).await.unwrap()
+    }
+
+    /// The same as an edit has it.
+    async fn lease_of_an_edit(&self) -> Lease {
+        let store = StoreTerms { purpose: Purpose::Edit, ..TERMS.store };
+        self.leases.acquire(JOURNEY, LeaseTerms { store, ..TERMS }).await.unwrap()
     }
 
     /// Gives a lease back; returns when it is free.

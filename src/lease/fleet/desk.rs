@@ -19,6 +19,7 @@ use super::scripts::{ACQUIRE, KEEP, LEAVE, RELEASE};
 use crate::clock::{self, Instant};
 use crate::fleet::Keys;
 use crate::fleet::gate::{Gate, Place};
+use crate::lease::Purpose;
 use crate::remote::{CallError, Lane, Pushed, Remote, Script};
 use crate::telemetry::Telemetry;
 use crate::telemetry::events::UpdateExposed;
@@ -136,7 +137,12 @@ impl Inner {
         let ttl = lasts.as_millis().to_string();
         let number = self.asked.get();
         self.asked.set(number + 1);
-        let owner: Arc<str> = format!("{}/{number}/{ttl}/{COHORT}", self.sidecar).into();
+        // As the scripts tell one from the other.
+        let mark = match question.terms.0.purpose {
+            Purpose::Call => "",
+            Purpose::Edit => "0",
+        };
+        let owner: Arc<str> = format!("{}/{mark}{number}/{ttl}/{COHORT}", self.sidecar).into();
         let place = Arc::clone(&question.place);
         let outcome = self.wait(&mut question, &owner, &ttl).await;
         match outcome {

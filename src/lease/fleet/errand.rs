@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::hold::Hold;
 use crate::domain::trace::TraceContext;
 use crate::fleet::gate::Place;
-use crate::lease::StoreTerms;
+use crate::lease::{Purpose, StoreTerms};
 
 /// What is done for the workers.
 pub(crate) enum Errand {
@@ -54,6 +54,7 @@ pub(crate) enum Refused {
 pub(super) struct Asked {
     pub(super) entity: Arc<str>,
     pub(super) place: Arc<Place>,
+    pub(super) purpose: Purpose,
     pub(super) answer: oneshot::Receiver<Result<Hold, Refused>>,
     pub(super) answered: bool,
     pub(super) desk: mpsc::UnboundedSender<Errand>,

@@ -110,6 +110,7 @@ mod tests {
     use super::*;
     use crate::clock;
     use crate::domain::flag::OnStoreLoss;
+    use crate::lease::Purpose;
     use crate::telemetry::FlagIndex;
 
     const TERMS: StoreTerms = StoreTerms {
@@ -119,6 +120,7 @@ mod tests {
         loss: OnStoreLoss::Reject,
         flag: FlagIndex(0),
         trace: LeaseTrace::NONE,
+        purpose: Purpose::Call,
     };
     const SETTLE: Duration = Duration::from_secs(5);
 

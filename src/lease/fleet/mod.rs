@@ -202,10 +202,12 @@ impl Turn {
         changes: &mut watch::Receiver<()>,
         deadline: Instant,
     ) -> Result<(Hold, FencingToken), NoLease> {
+        let purpose = self.terms.store.purpose;
         let mut asked = match self.inner.take(&self.entity) {
             Some(Slot::Held(mut hold)) => {
-                // One from before the store was lost is of no use, but may still be there.
+                // One from before the store was lost is of no use, but may still be there; and so is one for something else.
                 if Arc::ptr_eq(&hold.place, &era.place)
+                    && hold.terms.purpose == purpose
                     && let Some(token) = hold.take(clock::now())
                 {
                     return Ok((hold, token));
@@ -213,8 +215,12 @@ impl Turn {
                 self.inner.send(Errand::Release { entity: Arc::clone(&self.entity), hold });
                 self.question(era)
             }
-            Some(Slot::Asked(asked)) if Arc::ptr_eq(&asked.place, &era.place) => asked,
-            // Dropped, an old question is withdrawn.
+            Some(Slot::Asked(asked))
+                if Arc::ptr_eq(&asked.place, &era.place) && asked.purpose == purpose =>
+            {
+                asked
+            }
+            // Dropped, an old question is withdrawn, and one for something else.
             Some(Slot::Asked(_)) | None => self.question(era),
         };
         loop {
@@ -253,7 +259,8 @@ impl Turn {
         let question =
             Question { entity: Arc::clone(&entity), place: Arc::clone(&place), terms, reply };
         self.inner.send(Errand::Ask(question));
-        Asked { entity, place, answer, answered: false, desk: self.inner.desk.clone() }
+        let (purpose, desk) = (self.terms.store.purpose, self.inner.desk.clone());
+        Asked { entity, place, purpose, answer, answered: false, desk }
     }
 
     fn into_lease(

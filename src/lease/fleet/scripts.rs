@@ -2,7 +2,8 @@
 //!
 //! Keys of an entity: `holder`, a string `OWNER TOKEN` that expires with the lease; `queue`, a list of the owners that wait,
 //! one per sidecar; `fence`, the counter of tokens. An owner is `SIDECAR/NUMBER/TTL/BLOCK`: who asks, its how manieth question,
-//! for how many milliseconds and for how many tokens; it is unique, so every script may be sent twice.
+//! for how many milliseconds and for how many tokens; it is unique, so every script may be sent twice. A number with a zero ahead of
+//! it is an [edit's](crate::lease::Purpose::Edit): whoever does not know of that takes it for a call's, which is safe.
 //!
 //! A release hands the lease to the first in the queue and publishes the grant on that sidecar's channel, all in one step:
 //! two commands per turn at any contention, in order. A publish that nobody received passes a dead waiter over. In a cluster

@@ -11,7 +11,7 @@ use super::trial::Trial;
 use crate::clock;
 use crate::domain::flag::OnStoreLoss;
 use crate::fleet::gate::Standing;
-use crate::lease::{LeaseError, LeaseTerms, Leases, Reach, StoreTerms};
+use crate::lease::{LeaseError, LeaseTerms, Leases, Purpose, Reach, StoreTerms};
 use crate::remote::testing::TestServer;
 use crate::telemetry::labels::Exposure;
 
@@ -101,6 +101,64 @@ async fn calls_of_one_sidecar_cost_next_to_nothing() {
     assert_eq!(alone, updates);
     // Two a cohort, and some beats.
     assert!(commands <= 2 * updates / COHORT + 20, "{commands} commands for {updates} updates");
+}
+
+#[tokio::test]
+async fn a_lease_of_an_edit_is_not_handed_to_a_call_nor_that_of_a_call_to_an_edit() {
+    let server = TestServer::redis();
+    let sidecar = sidecars(&server, 1).await.remove(0);
+    let for_purpose = |purpose| {
+        let (sidecar, store) = (sidecar.clone(), StoreTerms { purpose, ..TERMS.store });
+        tokio::spawn(
+            async move { sidecar.acquire("a", LeaseTerms { store, ..TERMS }).await.unwrap() },
+        )
+    };
+    let holder = || server.cli(&["GET", "interlock:lease:{a}:holder"]);
+    // As the documents' scripts tell a lease of an edit.
+    let is_of_edit = |owner: &str| owner.split('/').nth(1).is_some_and(|number| number.len() > 1);
+    let mut before = for_purpose(Purpose::Call).await.unwrap();
+
+    for purpose in [Purpose::Edit, Purpose::Edit, Purpose::Call, Purpose::Call, Purpose::Edit] {
+        let mut next = for_purpose(purpose);
+        assert!(timeout(SOON / 10, &mut next).await.is_err(), "one at a time");
+        let token = before.token();
+        before.release();
+        let lease = timeout(SOON, next).await.unwrap().unwrap();
+
+        let owner = lease.owner().unwrap().to_owned();
+        assert!(lease.token() > token);
+        assert_eq!(is_of_edit(&owner), purpose == Purpose::Edit, "{owner}");
+        assert!(holder().starts_with(&format!("{owner} ")), "{} and {owner}", holder());
+        before = lease;
+    }
+    before.release();
+}
+
+#[tokio::test]
+async fn a_place_in_the_queue_that_an_edit_left_is_not_a_call_s() {
+    let server = TestServer::redis();
+    let sidecars = sidecars(&server, 2).await;
+    // It outlasts the edit's wait, which is a question's time at the least.
+    let lasting = StoreTerms { call: Duration::from_secs(60), ..TERMS.store };
+    let held = LeaseTerms { store: lasting, ..TERMS };
+    let held = sidecars[0].acquire("a", held).await.unwrap();
+    let hasty = StoreTerms { purpose: Purpose::Edit, ..TERMS.store };
+    let hasty = LeaseTerms { wait: Duration::from_millis(1), store: hasty, ..TERMS };
+    let call = sidecars[1].clone();
+    let edit = tokio::spawn({
+        let sidecar = sidecars[1].clone();
+        async move { sidecar.acquire("a", hasty).await }
+    });
+    tokio::task::yield_now().await;
+    let call = tokio::spawn(async move { call.acquire("a", TERMS).await.unwrap() });
+    assert!(matches!(edit.await.unwrap(), Err(LeaseError::WaitTimeout { .. })));
+
+    held.release();
+
+    let lease = timeout(SOON, call).await.unwrap().unwrap();
+    let number = lease.owner().unwrap().split('/').nth(1).unwrap().to_owned();
+    assert_eq!(number.len(), 1, "{number} is an edit's");
+    lease.release();
 }
 
 #[tokio::test]

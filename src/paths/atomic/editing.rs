@@ -17,15 +17,16 @@ use crate::clock::{self, Instant};
 use crate::documents::{Ask, Documents, Edit, Edited as Written, Failed, Fence, Read, Splice};
 use crate::domain::edit::Planned;
 use crate::fleet::gate::{Place, Standing, changes_by};
-use crate::lease::{LeaseError, Reach};
+use crate::lease::{LeaseError, Purpose, Reach};
 use crate::proxy::worker::Worker;
 use crate::telemetry::events::{
     EditConflicted, EditInQueue, EditUnknown, OutcomeFound, Retried, RetryDenied,
 };
 use crate::telemetry::labels::{EditQueued, EditRefusal, Outcome, ReceiptFound, RetryReason};
 
-/// An edit that has met others so often stands in the queue of its entity's lease: then it is made at the next try.
-const MOST_CONFLICTS: u32 = 3;
+/// An edit that has met others so often stands in the queue of its entity's lease: then it is made at the next try. All others of
+/// the entity wait for that one, so it is more often than bad luck brings it.
+const MOST_CONFLICTS: u32 = 8;
 
 /// Between two tries, at first; it doubles up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(5);
@@ -132,7 +133,7 @@ impl<'w> Editing<'w> {
             Read::WrongType => self.refused(EditRefusal::DocumentType),
             Read::OtherSlot => self.refused(EditRefusal::Spelling),
             Read::TooLarge => self.refused(EditRefusal::TooLarge),
-            Read::Document { .. } if self.conflicts >= MOST_CONFLICTS && self.lease.is_none() => {
+            Read::Document { .. } if self.conflicts >= MOST_CONFLICTS && !self.is_alone() => {
                 self.queue(EditQueued::Contended).await
             }
             Read::Document { bytes, fence, .. } => self.attempt(place, &bytes, fence).await,
@@ -157,6 +158,11 @@ impl<'w> Editing<'w> {
     /// Whether the holder of the entity's lease is this call.
     fn holds(&self, holder: &str) -> bool {
         self.lease.as_ref().is_some_and(|held| held.owner() == Some(holder))
+    }
+
+    /// Whether all others of the entity wait for this call.
+    fn is_alone(&self) -> bool {
+        self.lease.as_ref().is_some_and(Held::excludes_edits)
     }
 
     /// Sends the edit, planned on this document.
@@ -259,7 +265,12 @@ impl<'w> Editing<'w> {
         EditInQueue { flag: self.plan.route.flag_index, reason }
             .emit(&self.worker.shared.telemetry);
         self.lease = None;
-        self.acquire().await
+        // One that keeps meeting others is to be alone.
+        let purpose = match reason {
+            EditQueued::LeaseHeld => Purpose::Edit,
+            EditQueued::Contended => Purpose::Call,
+        };
+        self.acquire(purpose).await
     }
 
     /// The store is gone, or was: whether the call goes on without it is for the lease to say.
@@ -268,12 +279,12 @@ impl<'w> Editing<'w> {
             return self.refused(EditRefusal::Store);
         }
         self.lease = None;
-        self.acquire().await
+        self.acquire(Purpose::Edit).await
     }
 
-    async fn acquire(&mut self) -> Next {
+    async fn acquire(&mut self, purpose: Purpose) -> Next {
         let began = clock::now();
-        let acquired = serialize::acquire(self.worker, self.plan, self.entity).await;
+        let acquired = serialize::acquire(self.worker, self.plan, self.entity, purpose).await;
         let waited = clock::now() - began;
         self.queued += waited;
         self.deadline += waited;
@@ -289,7 +300,8 @@ impl<'w> Editing<'w> {
             },
             Ok(lease) => {
                 let telemetry = &self.worker.shared.telemetry;
-                self.lease = Some(Held::new(lease, self.plan.route.flag_index, telemetry));
+                let (lease, flag) = ((lease, purpose), self.plan.route.flag_index);
+                self.lease = Some(Held::new(lease, flag, telemetry));
                 Continue(None)
             }
         }

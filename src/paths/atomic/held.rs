@@ -1,7 +1,7 @@
 //! The lease under which an edit is made.
 
 use crate::clock::{self, Instant};
-use crate::lease::Lease;
+use crate::lease::{Lease, Purpose};
 use crate::telemetry::events::LeaseReleased;
 use crate::telemetry::{FlagIndex, Telemetry};
 
@@ -9,14 +9,20 @@ use crate::telemetry::{FlagIndex, Telemetry};
 /// the lease is another's: its script sees to that.
 pub(super) struct Held {
     lease: Option<Lease>,
+    purpose: Purpose,
     since: Instant,
     flag: FlagIndex,
     telemetry: Telemetry,
 }
 
 impl Held {
-    pub(super) fn new(lease: Lease, flag: FlagIndex, telemetry: &Telemetry) -> Self {
-        Self { lease: Some(lease), since: clock::now(), flag, telemetry: telemetry.clone() }
+    pub(super) fn new(
+        (lease, purpose): (Lease, Purpose),
+        flag: FlagIndex,
+        telemetry: &Telemetry,
+    ) -> Self {
+        let (since, telemetry) = (clock::now(), telemetry.clone());
+        Self { lease: Some(lease), purpose, since, flag, telemetry }
     }
 
     /// As the store knows whoever has it.
@@ -24,9 +30,18 @@ impl Held {
         self.lease.as_ref().and_then(Lease::owner)
     }
 
-    /// The lease, for whoever goes on with it.
+    /// Whether other edits wait for this one.
+    pub(super) fn excludes_edits(&self) -> bool {
+        self.purpose == Purpose::Call
+    }
+
+    /// The lease, for a call of the app that goes on with it. Other edits would write beside one that is an edit's: that one is
+    /// given back.
     pub(super) fn hand_on(mut self) -> Option<Lease> {
-        self.lease.take()
+        match self.purpose {
+            Purpose::Call => self.lease.take(),
+            Purpose::Edit => None,
+        }
     }
 }
 

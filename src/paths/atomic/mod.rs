@@ -28,7 +28,7 @@ use super::update::Update;
 use super::{Plan, Routed, serialize};
 use crate::clock::{self, Instant};
 use crate::config::{AnswerConfig, AtomicConfig, FixedConfig, OnRefusal};
-use crate::lease::{Lease, LeaseError, LeaseTerms, Leases, StoreTerms};
+use crate::lease::{Lease, LeaseError, LeaseTerms, Leases, Purpose, StoreTerms};
 use crate::proxy::body::RequestBody;
 use crate::proxy::call::Told;
 use crate::proxy::error::ProxyError;
@@ -142,7 +142,7 @@ async fn refused<'w>(
     }
     let lease = match lease {
         Some(lease) => lease,
-        None => serialize::acquire(worker, plan, entity).await?,
+        None => serialize::acquire(worker, plan, entity, Purpose::Call).await?,
     };
     let (pool, update) = serialize::under(worker, update, lease, request);
     Ok(Routed::To(pool, update))
