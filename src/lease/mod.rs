@@ -72,13 +72,20 @@ pub struct StoreTerms {
     pub purpose: Purpose,
 }
 
-/// What is done under a lease. A lease is handed on within a purpose alone, so that the store knows which one its holder has.
+/// What is done under a lease, as the store knows it: one that was asked for for an edit is not handed on to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// A call, beside which nobody may write.
     Call,
     /// An edit in the store, whose turn it is among calls. Edits write beside it: the store's script sees to what they meet.
     Edit,
+}
+
+impl Purpose {
+    /// Whether a lease for this may be used for the other.
+    const fn allows(self, other: Self) -> bool {
+        matches!((self, other), (Self::Call, _) | (Self::Edit, Self::Edit))
+    }
 }
 
 /// The spans that what is said to the store goes under.

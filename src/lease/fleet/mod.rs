@@ -207,7 +207,7 @@ impl Turn {
             Some(Slot::Held(mut hold)) => {
                 // One from before the store was lost is of no use, but may still be there; and so is one for something else.
                 if Arc::ptr_eq(&hold.place, &era.place)
-                    && hold.terms.purpose == purpose
+                    && hold.terms.purpose.allows(purpose)
                     && let Some(token) = hold.take(clock::now())
                 {
                     return Ok((hold, token));
@@ -216,7 +216,7 @@ impl Turn {
                 self.question(era)
             }
             Some(Slot::Asked(asked))
-                if Arc::ptr_eq(&asked.place, &era.place) && asked.purpose == purpose =>
+                if Arc::ptr_eq(&asked.place, &era.place) && asked.purpose.allows(purpose) =>
             {
                 asked
             }

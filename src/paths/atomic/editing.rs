@@ -24,9 +24,8 @@ use crate::telemetry::events::{
 };
 use crate::telemetry::labels::{EditQueued, EditRefusal, Outcome, ReceiptFound, RetryReason};
 
-/// An edit that has met others so often stands in the queue of its entity's lease: then it is made at the next try. All others of
-/// the entity wait for that one, so it is more often than bad luck brings it.
-const MOST_CONFLICTS: u32 = 8;
+/// An edit that has met others so often stands in the queue of its entity's lease: then it is made at the next try.
+const MOST_CONFLICTS: u32 = 3;
 
 /// Between two tries, at first; it doubles up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(5);
@@ -53,6 +52,7 @@ pub(super) struct Editing<'w> {
     update: Option<Update>,
     lease: Option<Held>,
     queued: Duration,
+    /// How often it has met another edit.
     conflicts: u32,
     tries: u32,
     /// A try was sent whose outcome is not known. From then on nothing else may become of the call.
@@ -188,6 +188,7 @@ impl<'w> Editing<'w> {
         let held = self.lease.take();
         let owner = held.as_ref().and_then(Held::owner).map(Arc::from);
         let (ask, keep) = (self.ask(), self.receipt.1);
+        let seen = fence.clone();
         let edit = Edit { ask, owner, fence, splices, text: MADE.into(), keep };
         let (documents, was_open) = (self.documents.clone(), self.is_open);
         let of = (self.plan.route.flag_index, self.plan.trace);
@@ -215,7 +216,7 @@ impl<'w> Editing<'w> {
             Ok(Written::Held) => self.queue(EditQueued::LeaseHeld).await,
             Ok(Written::TooLarge) => self.refused(EditRefusal::TooLarge),
             Ok(Written::Replaced) => self.look_again().await,
-            Ok(Written::Changed(read)) => self.met_another(read),
+            Ok(Written::Changed(read)) => self.met_another(read, &seen),
             Err(failed) => {
                 self.is_open |= failed == Failed::Unknown;
                 self.failed(failed).await
@@ -232,8 +233,11 @@ impl<'w> Editing<'w> {
         self.look_again().await
     }
 
-    fn met_another(&mut self, read: Read) -> Next {
-        self.conflicts += 1;
+    fn met_another(&mut self, read: Read, seen: &Fence) -> Next {
+        // Where a lease was granted or ended meanwhile that is reason enough, and says nothing of edits.
+        if matches!(&read, Read::Document { fence, .. } if fence == seen) {
+            self.conflicts += 1;
+        }
         EditConflicted { flag: self.plan.route.flag_index }.emit(&self.worker.shared.telemetry);
         match clock::now() < self.deadline {
             true => Continue(Some(read)),
@@ -265,11 +269,8 @@ impl<'w> Editing<'w> {
         EditInQueue { flag: self.plan.route.flag_index, reason }
             .emit(&self.worker.shared.telemetry);
         self.lease = None;
-        // One that keeps meeting others is to be alone.
-        let purpose = match reason {
-            EditQueued::LeaseHeld => Purpose::Edit,
-            EditQueued::Contended => Purpose::Call,
-        };
+        // One that others stand in the way of is to be alone.
+        let purpose = if self.conflicts == 0 { Purpose::Edit } else { Purpose::Call };
         self.acquire(purpose).await
     }
 
