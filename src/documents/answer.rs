@@ -6,6 +6,7 @@ use bytes::Bytes;
 use redis::Value;
 
 use super::{Edited, Fence, Read};
+use crate::clock;
 
 /// Another answer than a script gives.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +40,13 @@ pub(super) fn edited(answer: Value) -> Result<Edited, BadAnswer> {
 fn read_words(words: Vec<Bytes>) -> Result<Read, BadAnswer> {
     let words: Vec<&Bytes> = words.iter().collect();
     match words.as_slice() {
-        [word, owner, fence, document] if &***word == b"document" => Ok(Read::Document {
+        [word, owner, fence, now, document] if &***word == b"document" => Ok(Read::Document {
             bytes: Bytes::clone(document),
-            fence: Fence(Bytes::clone(fence)),
+            fence: Fence {
+                lease: Bytes::clone(fence),
+                read_ms: text(now)?.parse().map_err(|_| BadAnswer)?,
+                known: clock::now(),
+            },
             holder: holder(owner)?,
         }),
         [word, owner] if &***word == b"missing" => Ok(Read::Missing { holder: holder(owner)? }),

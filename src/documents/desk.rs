@@ -108,13 +108,19 @@ impl Inner {
     async fn edit(&self, place: &Place, edit: &Edit) -> Result<Edited, Failed> {
         let keep = edit.keep.clamp(Duration::from_millis(1), LONGEST_KEPT).as_millis().to_string();
         let owner = edit.owner.as_deref().unwrap_or_default().as_bytes();
-        let mut words = vec![owner, &edit.fence.0, edit.text.as_bytes(), keep.as_bytes()];
+        // No sooner is it given up; so one that is made after that finds its own value or makes nothing.
+        let late = edit.fence.store_ms_after(self.remote.timeout()).to_string();
+        let (text, keep, late) = (edit.text.as_bytes(), keep.as_bytes(), late.as_bytes());
+        let mut words = vec![owner, &edit.fence.lease, text, keep, late];
         for splice in &edit.splices {
-            let (kind, head, tail) = match &splice.old {
-                Old::Bytes(bytes) => (&b""[..], &bytes[..], &b""[..]),
-                Old::Value { head, kind, tail } => (kind_letter(*kind), &head[..], &tail[..]),
+            let none = &b""[..];
+            let (kind, head, was, tail) = match &splice.old {
+                Old::Bytes(bytes) => (none, none, &bytes[..], none),
+                Old::Value { head, was, kind, tail } => {
+                    (kind_letter(*kind), &head[..], &was[..], &tail[..])
+                }
             };
-            words.extend([letter(splice.anchor), kind, head, tail, &splice.new]);
+            words.extend([letter(splice.anchor), kind, head, was, tail, &splice.new]);
         }
         let answer =
             self.run(&EDIT, place, &edit.ask, &words).await.map_err(|error| match error {

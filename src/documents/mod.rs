@@ -22,6 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clock::{self, Instant};
 use crate::domain::edit::{Anchor, Old};
 use crate::domain::trace::TraceContext;
 use crate::fleet::gate::{Gate, Place};
@@ -70,9 +71,33 @@ pub(crate) struct Splice {
     pub(crate) new: Bytes,
 }
 
-/// How an entity stood when its document was read: its last fencing token, and who had its lease.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fence(Bytes);
+/// How an entity stood when its document was read, and when that was. Two are equal if its lease was not granted between, and did
+/// not end.
+#[derive(Clone, Debug)]
+pub(crate) struct Fence {
+    /// Its last fencing token, and who had its lease.
+    lease: Bytes,
+    /// What the store's clock read, in milliseconds.
+    read_ms: u64,
+    /// When that was known, by ours: no sooner.
+    known: Instant,
+}
+
+impl PartialEq for Fence {
+    fn eq(&self, other: &Self) -> bool {
+        self.lease == other.lease
+    }
+}
+
+impl Eq for Fence {}
+
+impl Fence {
+    /// What the store's clock will read after `rest`, or later.
+    fn store_ms_after(&self, rest: Duration) -> u64 {
+        let passed = clock::now().saturating_duration_since(self.known) + rest;
+        self.read_ms.saturating_add(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
+    }
+}
 
 /// What the store says of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]

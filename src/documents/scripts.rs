@@ -27,6 +27,8 @@ if done then return {'",
 if epoch and redis.call('GET', epoch) ~= ARGV[1] then return {'replaced'} end
 local held = redis.call('GET', holder)
 local owner = held and (string.match(held, '^(%S+) %d+$') or '?') or ''
+local time = redis.call('TIME')
+local now = string.sub(time[1] .. string.format('%06d', time[2]), 1, -4)
 local seen = (redis.call('GET', fence) or '') .. ' ' .. owner
 local edits = string.find(owner, '^[^/]+/0%d+/')
 local caller = edits and '' or owner
@@ -35,7 +37,7 @@ local function look()
   if kind == 'none' then return {'missing', caller} end
   if kind ~= 'string' then return {'wrong_type'} end
   if redis.call('STRLEN', document) > limit then return {'too_large'} end
-  return {'document', caller, seen, redis.call('GET', document)}
+  return {'document', caller, seen, now, redis.call('GET', document)}
 end
 ",
             $body
@@ -46,18 +48,21 @@ end
 /// Reads a document, and how its entity stands.
 ///
 /// Arguments: the epoch as known, the largest size in bytes. Answer: `done` and the receipt; `replaced`; `missing` and the
-/// lease's owner, empty if edits may be made beside it; `wrong_type`; `too_large`; or `document`, the owner, the fence, the document.
+/// lease's owner, empty if edits may be made beside it; `wrong_type`; `too_large`; or `document`, the owner, the fence, the store's time in
+/// milliseconds, the document.
 pub(super) static READ: Script =
     Script { operation: StoreOperation::DocumentRead, text: script!("done", "return look()\n") };
 
 /// Makes an edit if its receipt is not there, and if all is as it was read.
 ///
 /// Arguments: the epoch as known, the largest size in bytes, the owner under whose lease it is made or nothing, the fence as read,
-/// the receipt, for how many milliseconds it is kept; then for each splice five: `E`, `P` or `S`; nothing, the old bytes, nothing,
-/// the new ones; or in their place `t`, `n` or `b`, what is ahead of a text, a number or a truth value, what is behind it, the new
-/// value. All places are found in the document as it is; of splices of nothing at one place the first stays first.
+/// the receipt, for how many milliseconds it is kept, the store's time from which on it is late; then for each splice six: `E`, `P` or
+/// `S`; nothing, or `t`, `n` or `b` for a text, a number or a truth value that may be another one of its kind unless it is late; what is
+/// ahead of the old bytes, these, what is behind them, the new bytes. All places are found in the document as it is; of splices of
+/// nothing at one place the first stays first.
 ///
-/// A value ends where it does in well-formed JSON, for what is ahead of it begins and ends between two of its words.
+/// A value ends where it does in well-formed JSON, for what is ahead of it begins and ends between two of its words. A late edit may
+/// have been given up, and others of the field made since; so it is made on the value that it was planned on, or not at all.
 /// Answer: `already` and the receipt; `replaced`; `held`; `changed` and the answer of [`READ`]; `too_large`; `applied`.
 ///
 /// Nothing can fail after the first write but for a user that may not write receipts, and then that is taken back: an error always
@@ -113,17 +118,17 @@ local function find(anchor, old)
   end
 end
 local splices = {}
-for at = 7, #ARGV, 5 do
-  local anchor, kind, head, tail, new = unpack(ARGV, at, at + 4)
+local in_time = tonumber(now) < tonumber(ARGV[7])
+for at = 8, #ARGV, 6 do
+  local anchor, kind, head, old, tail, new = unpack(ARGV, at, at + 5)
   local from, to
-  if kind == '' then
-    from, to = find(anchor, head)
-  else
+  if kind ~= '' and in_time then
     from, to = find_value(anchor, kind, head, tail)
-    new = head .. new .. tail
+  else
+    from, to = find(anchor, head .. old .. tail)
   end
   if not from then return changed() end
-  table.insert(splices, {from, to, new, at})
+  table.insert(splices, {from, to, head .. new .. tail, at})
 end
 table.sort(splices, function(a, b)
   if a[1] ~= b[1] then return a[1] < b[1] end

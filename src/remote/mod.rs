@@ -23,6 +23,7 @@ mod tests;
 mod tls;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 #[cfg(test)]
 use redis::Cmd;
@@ -126,6 +127,11 @@ impl Remote {
     /// How it stands; told at every change.
     pub(crate) fn status(&self) -> watch::Receiver<Status> {
         self.inner.pool.status()
+    }
+
+    /// The longest that a command takes.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.inner.pool.timeout()
     }
 
     /// For tests of the connections alone: whatever the crate asks of a store is a script.

@@ -10,7 +10,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use super::*;
-use crate::domain::edit::{self, NewValue, Planned, Scalar, apply, plan};
+use crate::domain::edit::{self, NewValue, Planned, apply, plan};
 use crate::domain::effects::EffectPointer;
 
 /// On each server.
@@ -192,7 +192,7 @@ impl Counts {
             .edit(&Edit {
                 ask: Ask { limit: LIMIT, ..ask(&id) },
                 owner: None,
-                fence: Fence(Bytes::from_static(b" ")),
+                fence: unleased(),
                 splices: splices.iter().map(|it| own(it)).collect(),
                 text: "made".into(),
                 keep: PATIENCE,
@@ -335,7 +335,7 @@ fn the_script_does_the_same_with_values_that_are_left_open() {
                 .iter()
                 .map(|(anchor, kind, head, tail)| {
                     let (head, tail) = (head.as_bytes(), tail.as_bytes());
-                    let old = Old::Value { head, kind: *kind, tail };
+                    let old = Old::Value { head, was: b"", kind: *kind, tail };
                     edit::Splice { anchor: *anchor, old, new: b"new".to_vec() }
                 })
                 .collect();

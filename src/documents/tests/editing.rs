@@ -1,7 +1,6 @@
 //! What an edit does, and what it refuses.
 
 use super::*;
-use crate::domain::edit::Scalar;
 use crate::remote::testing::with_password;
 use Anchor::{Element, Prefix, Suffix};
 
@@ -83,53 +82,6 @@ fn an_edit_whose_place_is_in_doubt_is_not_made() {
             assert_eq!(trial.get(JOURNEY).await.unwrap(), DOCUMENT, "{case}");
         }
         assert_eq!(trial.get(&receipt("u1")).await, None);
-    });
-}
-
-/// Splices of a value that is left open, planned on the document as it is.
-async fn left_open(trial: &Trial, anchor: Anchor, head: &[u8], tail: &[u8], new: &[u8]) -> Edit {
-    let held = Bytes::copy_from_slice;
-    let old = Old::Value { head: held(head), kind: Scalar::Text, tail: held(tail) };
-    let splices = vec![Splice { anchor, old, new: held(new) }];
-    Edit { splices, ..trial.planned("u1", &[]).await }
-}
-
-#[test]
-fn a_value_that_is_left_open_is_replaced_whatever_it_became() {
-    let head = b"{\"SegmentId\":\"S1\",\"Status\":";
-    on_each_server(async |trial| {
-        for became in ["\"\"", "\"\\\"},\\\\\"", "\"\u{e9}%1\""] {
-            trial.set(JOURNEY, DOCUMENT).await;
-            let edit = left_open(trial, Element, head, b"}", b"\"Off\"").await;
-            let edit = Edit { ask: ask(became), ..edit };
-            trial.set(JOURNEY, &with(S1, &[head, became.as_bytes(), b"}"].concat())).await;
-
-            assert_eq!(trial.edit(&edit).await, Edited::Applied, "{became}");
-            assert_eq!(trial.get(JOURNEY).await.unwrap(), with(S1, S1_OFF), "{became}");
-        }
-    });
-}
-
-#[test]
-fn a_value_that_is_left_open_and_in_doubt_is_not_replaced() {
-    let in_doubt: [(&str, Anchor, &[u8], &[u8]); 8] = [
-        ("of another kind", Element, b"\"Price\":", b"}"),
-        ("another byte behind", Element, b"\"S1\",\"Status\":", b"]"),
-        ("nothing ahead", Element, b"", b""),
-        ("twice", Element, b"\"Status\":", b"}"),
-        ("not at the beginning", Prefix, b"\"S1\",\"Status\":", b"}"),
-        ("not at the end", Suffix, b"\"S1\",\"Status\":", b"}"),
-        ("more behind than there is", Suffix, b"],\"Status\":", b"}}"),
-        ("no value", Element, b"850.50}]", b""),
-    ];
-    on_each_server(async |trial| {
-        trial.set(JOURNEY, DOCUMENT).await;
-        for (case, anchor, head, tail) in in_doubt {
-            let edit = left_open(trial, anchor, head, tail, b"\"Off\"").await;
-
-            assert!(matches!(trial.edit(&edit).await, Edited::Changed(_)), "{case}");
-            assert_eq!(trial.get(JOURNEY).await.unwrap(), DOCUMENT, "{case}");
-        }
     });
 }
 
@@ -352,7 +304,7 @@ fn a_user_that_may_not_write_the_document_is_refused() {
     on_store_thread(async {
         let server = TestServer::redis();
         let trial = as_user(&server, &["~*interlock*", "+@all"]).await;
-        let fence = Fence(Bytes::from_static(b" "));
+        let fence = unleased();
         let (text, keep) = ("text".into(), PATIENCE);
         let edit = Edit { ask: ask("u1"), owner: None, fence, splices: Vec::new(), text, keep };
 

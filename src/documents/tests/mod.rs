@@ -2,6 +2,7 @@
 
 mod agreement;
 mod editing;
+mod open;
 mod outage;
 mod racing;
 mod reading;
@@ -17,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::*;
+use crate::domain::edit::Scalar;
 use crate::fleet::Keys;
 use crate::fleet::gate::{Era, Keeper, Standing};
 use crate::lease::{self, FleetLeases, Lease, LeaseTerms, Leases, Purpose, StoreTerms};
@@ -38,6 +40,8 @@ const EPOCH: &str = "{interlock}:epoch";
 const DOCUMENT: &[u8] =
     b"{\"Segments\":[{\"SegmentId\":\"S1\",\"Status\":\"On\"},{\"Id\":\"\0\xff\r\n\",\"Price\":850.50}],\"Status\":\"On\"}";
 const S1: &[u8] = b"{\"SegmentId\":\"S1\",\"Status\":\"On\"}";
+/// What is ahead of its status.
+const S1_STATUS: &[u8] = b"{\"SegmentId\":\"S1\",\"Status\":";
 const S1_OFF: &[u8] = b"{\"SegmentId\":\"S1\",\"Status\":\"Off\"}";
 
 /// Runs a test on a store's thread.
@@ -202,6 +206,20 @@ fn ask(id: &str) -> Ask {
         limit: 1000,
         trace: TraceContext::NONE,
     }
+}
+
+/// An edit of a value that is left open, `"On"`, planned on the document as it is.
+async fn left_open(trial: &Trial, anchor: Anchor, head: &[u8], tail: &[u8], new: &[u8]) -> Edit {
+    let held = Bytes::copy_from_slice;
+    let (was, kind) = (Bytes::from_static(b"\"On\""), Scalar::Text);
+    let old = Old::Value { head: held(head), was, kind, tail: held(tail) };
+    let splices = vec![Splice { anchor, old, new: held(new) }];
+    Edit { splices, ..trial.planned("u1", &[]).await }
+}
+
+/// As if the document was read before anybody had a lease, much later than any edit is made.
+fn unleased() -> Fence {
+    Fence { lease: Bytes::from_static(b" "), read_ms: 1 << 52, known: clock::now() }
 }
 
 /// The name of an update's receipt in the store.

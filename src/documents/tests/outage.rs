@@ -35,6 +35,33 @@ fn an_edit_of_unknown_outcome_is_made_once_however_often_it_is_sent() {
     });
 }
 
+/// Others may have set the field since it was given up.
+#[test]
+fn an_edit_that_was_given_up_does_not_replace_a_value_that_it_was_not_planned_on() {
+    for changed in [true, false] {
+        on_store_thread(async {
+            let server = TestServer::redis();
+            let trial = Trial::at(server.config()).await;
+            trial.set(JOURNEY, DOCUMENT).await;
+            let before = trial.planned("u0", &[]).await;
+            trial.edit(&before).await;
+            let edit = left_open(&trial, Element, S1_STATUS, b"}", b"\"Off\"").await;
+            let newer = with(S1, &[S1_STATUS, b"\"Newer\"}"].concat());
+            if changed {
+                trial.set(JOURNEY, &newer).await;
+            }
+
+            server.stop();
+            let given_up = trial.documents.edit(&trial.place, edit).await;
+            server.cont();
+
+            assert_eq!(given_up, Err(Failed::Unknown));
+            let expected = if changed { newer } else { with(S1, S1_OFF) };
+            assert_eq!(trial.get(JOURNEY).await.unwrap(), expected);
+        });
+    }
+}
+
 #[test]
 fn an_edit_under_way_on_a_connection_that_breaks_may_have_been_made() {
     on_store_thread(async {

@@ -1,7 +1,6 @@
 //! Many writers of one document.
 
 use super::*;
-use crate::domain::edit::Scalar;
 use Anchor::Element;
 
 const WRITERS: usize = 12;
@@ -72,7 +71,8 @@ fn writers_of_one_value_that_is_left_open_never_conflict() {
 
         let write = |writer: usize| {
             let (head, tail) = (r#"{"SegmentId":"S3","Count":"#, "}");
-            let old = Old::Value { head: head.into(), kind: Scalar::Number, tail: tail.into() };
+            let (was, kind) = (Bytes::from_static(b"0"), Scalar::Number);
+            let old = Old::Value { head: head.into(), was, kind, tail: tail.into() };
             let new = writer.to_string().into();
             let splices = vec![Splice { anchor: Element, old, new }];
             let (text, keep, ask) = ("done".into(), PATIENCE, ask(&writer.to_string()));

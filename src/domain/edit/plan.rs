@@ -133,8 +133,8 @@ fn splice<'d>(document: &'d [u8], piece: &Piece, changes: &[Change<'_>]) -> Spli
         && let Some(kind) = open(&change.target, piece)
     {
         let value = &change.target.value;
-        let head = bytes(piece.span.start..value.start);
-        let old = Old::Value { head, kind, tail: bytes(value.end..piece.span.end) };
+        let (head, tail) = (bytes(piece.span.start..value.start), bytes(value.end..piece.span.end));
+        let old = Old::Value { head, was: bytes(value.clone()), kind, tail };
         return Splice { anchor: piece.anchor, old, new: change.new.to_vec() };
     }
     let mut new = Vec::with_capacity(piece.span.len() + 64);

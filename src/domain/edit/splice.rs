@@ -24,6 +24,8 @@ pub enum Old<B> {
     Value {
         /// All that is ahead of it; not empty.
         head: B,
+        /// As it was: an edit that comes late finds this or nothing.
+        was: B,
         /// Of another kind it is a conflict.
         kind: Scalar,
         /// All that is behind it.
@@ -58,8 +60,8 @@ impl<B> Old<B> {
     pub fn map<C>(self, held: impl Fn(B) -> C) -> Old<C> {
         match self {
             Self::Bytes(bytes) => Old::Bytes(held(bytes)),
-            Self::Value { head, kind, tail } => {
-                Old::Value { head: held(head), kind, tail: held(tail) }
+            Self::Value { head, was, kind, tail } => {
+                Old::Value { head: held(head), was: held(was), kind, tail: held(tail) }
             }
         }
     }
@@ -72,7 +74,7 @@ impl<B> Old<B> {
 )]
 pub struct Conflict;
 
-/// Does to any document what the store's script does: finds all places in the unchanged document, then replaces all or none.
+/// Does to any document what the store's script does in time: finds all places in the unchanged document, then replaces all or none.
 pub fn apply(document: &[u8], splices: &[Splice<'_>]) -> Result<Vec<u8>, Conflict> {
     let mut places = splices
         .iter()
@@ -104,7 +106,7 @@ fn position(document: &[u8], splice: &Splice<'_>) -> Option<Range<usize>> {
         (Anchor::Prefix, Old::Bytes(old)) => document.starts_with(old).then_some(0..old.len()),
         (Anchor::Suffix, Old::Bytes(old)) => document.ends_with(old).then(|| all - old.len()..all),
         (Anchor::Element, Old::Bytes(old)) => only_one(document, old),
-        (anchor, Old::Value { head, kind, tail }) => {
+        (anchor, Old::Value { head, kind, tail, .. }) => {
             let ends = |start: usize| {
                 let value = start + head.len();
                 let end = value + kind.length(document.get(value..)?)?;
