@@ -80,7 +80,7 @@ local function changed()
   return present
 end
 if present[1] ~= 'document' or seen ~= ARGV[4] then return changed() end
-local before = present[4]
+local before = present[5]
 local first = {t = '^\"', n = '^[%-0-9]', b = '^[tf]'}
 local function value_end(kind, at)
   if not string.find(before, first[kind], at) then return nil end
