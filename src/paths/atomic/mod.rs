@@ -1,9 +1,10 @@
 //! The `atomic` strategy: the declared edit, made in the store itself.
 //!
 //! An edit is optimistic: the document is read, the edit planned on it, and made by a script only where the document still has
-//! what the plan was made on. Edits of different elements do not meet. Whoever calls the app instead, under the entity's
-//! lease, is kept apart by that script as well: it refuses while somebody else holds the lease, and where one was granted since
-//! the document was read. So an edit that finds the lease held stands in its queue, like everybody else.
+//! what the plan was made on. Edits of different elements do not meet, nor do edits of one field. Whoever calls the app instead,
+//! under the entity's lease, is kept apart by that script as well: it refuses while a call holds the lease, and where one was granted
+//! since the document was read. So an edit that finds the lease held by a call stands in its queue; beside an edit that got the
+//! lease in that way others go on.
 //!
 //! The order, in [`serve`]: what the call wants to edit ([`Prepared`]), the turn among this process's edits of the same field, the
 //! edit itself ([`Editing`]). What can't be edited safely, and what the store can't do, goes to the app under the lease, as by

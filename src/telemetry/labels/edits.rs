@@ -56,7 +56,7 @@ label_enum! {
     EditQueued {
         /// A call of the app held the lease.
         LeaseHeld => "lease_held",
-        /// Other edits of the same field were ahead several times.
+        /// Other edits that it conflicts with were ahead several times.
         Contended => "contended",
     }
 }
