@@ -78,7 +78,10 @@ pub const TABLE: &[(&str, &[&str])] = &[
         "store",
         &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG, "watch"],
     ),
-    ("documents", &["domain", "fleet", "lease", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY]),
+    (
+        "documents",
+        &["clock", "domain", "fleet", "lease", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY],
+    ),
     (
         "lease",
         &["clock", "domain", "fleet", "remote", EVENTS, LABELS, TELEMETRY, TOPOLOGY, FLAG, "watch"],
