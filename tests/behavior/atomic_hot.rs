@@ -1,9 +1,9 @@
 //! Edits of one entity that come to several sidecars all the time: what they cost the store, counted.
 
-use crate::atomic::{document, flag, planned, set_to};
+use crate::atomic::{document, flag, planned};
 use crate::support::{
-    Flavor, Gate, Part, Redis, Sidecar, Upstream, in_parallel, key_of, put, segment_of, status_of,
-    until,
+    Flavor, Gate, Part, Redis, Sidecar, Upstream, in_parallel, key_of, put, segment_of, set_to,
+    status_of, until,
 };
 
 const CONFLICTS: &str = "interlock_edit_conflicts_total";
