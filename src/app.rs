@@ -16,7 +16,7 @@ mod workers;
 #[cfg(test)]
 pub(crate) mod parts {
     pub(crate) use super::flags::open_store;
-    pub(crate) use super::store::{Fleet, assemble};
+    pub(crate) use super::store::{Fleet, assemble, shared};
     pub(crate) use super::traces::topology;
 }
 

@@ -132,7 +132,7 @@ async fn settled(gate: Gate, mut applied: watch::Receiver<Option<u64>>) {
 }
 
 /// What a sidecar has from its fleet, or by itself: its leases, what became of calls with keys, and its divergence records.
-pub(super) fn shared(
+pub(crate) fn shared(
     fleet: Option<&Fleet>,
     config: &Config,
     telemetry: &Telemetry,

@@ -16,6 +16,8 @@ mod atomic;
 mod legacy;
 pub(crate) mod mirror;
 mod serialize;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod update;
 mod upstream;
 
@@ -80,32 +82,45 @@ pub(crate) async fn serve(
     mut request: Box<Request<RequestBody>>,
     told: &mut Told,
 ) -> Result<Answered, ProxyError> {
+    let (pool, update) = match route(worker, plan, &mut request, told).await? {
+        Routed::Answered(answered) => return Ok(answered),
+        Routed::To(pool, update) => (pool, update),
+    };
+    told.path = Some(update.path());
+    told.window = update.window();
+    let (result, exposed) = update::send(worker, pool, request, update).await;
+    told.without_store |= exposed;
+    result
+}
+
+/// What the update's stage and its flag's strategy make of it: where it goes, unless it is answered here.
+async fn route<'w>(
+    worker: &'w Rc<Worker>,
+    plan: &Plan<'_>,
+    request: &mut Request<RequestBody>,
+    told: &mut Told,
+) -> Result<Routed<'w>, ProxyError> {
     let routed = match (plan.decision.stage, &plan.route.flag.fixed, &plan.entity) {
         (Stage::Legacy, _, _) | (_, _, None) => Ok(legacy::route(worker, plan)),
         (Stage::GuardedFixed, FixedConfig::Upstream { .. }, Some(entity)) => {
-            upstream::guarded(worker, plan, entity, &mut request).await
+            upstream::guarded(worker, plan, entity, request).await
         }
         (Stage::Guarded | Stage::GuardedFixed, _, Some(entity))
         | (Stage::Fixed, FixedConfig::Serialize, Some(entity)) => {
-            serialize::route(worker, plan, entity, &mut request).await
+            serialize::route(worker, plan, entity, request).await
         }
         (Stage::Fixed, FixedConfig::Upstream { .. }, Some(_)) => Ok(upstream::route(worker, plan)),
         (Stage::Fixed, FixedConfig::Atomic { .. }, Some(entity)) => {
             // Far larger than the others: every connection has room for this function's future, also while it is idle.
-            match Box::pin(atomic::serve(worker, plan, entity, &mut request, told)).await {
-                Ok(Routed::Answered(answered)) => return Ok(answered),
+            match Box::pin(atomic::serve(worker, plan, entity, request, told)).await {
+                Ok(Routed::Answered(answered)) => return Ok(Routed::Answered(answered)),
                 Ok(Routed::To(pool, update)) => Ok((pool, update)),
                 Err(error) => Err(error),
             }
         }
     };
     told.without_store |= matches!(routed, Err(ProxyError::Busy(LeaseError::StoreLost)));
-    let (pool, update) = routed?;
-    told.path = Some(update.path());
-    told.window = update.window();
-    let (result, exposed) = update::send(worker, pool, request, update).await;
-    told.without_store |= exposed;
-    result
+    routed.map(|(pool, update)| Routed::To(pool, update))
 }
 
 /// The protection that an update has without a lease.

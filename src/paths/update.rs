@@ -114,6 +114,11 @@ impl Update {
         self
     }
 
+    /// Its entity's lease, where it goes under one.
+    pub(super) fn lease(&self) -> Option<&Lease> {
+        self.lease.as_ref().map(|(lease, _)| lease)
+    }
+
     /// What its receipt is called and for how long it is to be kept, where a call with its key may ask for it.
     pub(super) fn receipt(&self) -> Option<(Arc<str>, Duration)> {
         self.keyed.as_ref()?.receipt()
@@ -184,7 +189,7 @@ impl Update {
 
     /// The protection that it really had, now that it has ended.
     fn protection(&self) -> (Protection, Option<Exposure>) {
-        let reach = self.lease.as_ref().map(|(lease, _)| lease.reach());
+        let reach = self.lease().map(Lease::reach);
         lease::protection(self.stage, reach, self.protection, self.underway.as_ref())
     }
 
@@ -210,7 +215,7 @@ fn is_of_the_store(exposure: Exposure) -> bool {
 
 /// What an answer says of the update's effect. An app that answered writes no more, but one that passes on that something
 /// behind it did not answer doesn't know.
-fn outcome_of(answer: &Answer) -> Outcome {
+pub(super) fn outcome_of(answer: &Answer) -> Outcome {
     let status = match answer {
         Answer::Response(response) => response.status(),
         Answer::Upgrade(head, ..) => head.status(),
@@ -264,7 +269,7 @@ pub(super) async fn send(
             }
         };
         // This process may have stood still, or connecting took long: a lease that runs out under the call protects nothing.
-        if update.lease.as_ref().is_some_and(|(lease, _)| !lease.covers_a_call()) {
+        if update.lease().is_some_and(|lease| !lease.covers_a_call()) {
             let (flag, reason) = (update.flag, LeaseRefusal::RanOut);
             LeaseRefused { flag, reason }.emit(&update.telemetry);
             let exposed = update.settle(Outcome::Rejected);

@@ -77,7 +77,8 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    fn new(telemetry: Telemetry) -> Self {
+    /// A call begins.
+    pub(crate) fn new(telemetry: Telemetry) -> Self {
         Self {
             telemetry,
             started: clock::now(),

@@ -1,5 +1,6 @@
 //! The two apps behind the sidecars. The legacy one reads an entity's list, waits and writes all of it back, so of two updates
-//! at a time one is lost. The fixed one adds to the list in one step.
+//! at a time one is lost. The fixed one adds to the list in one step. Lists are the apps' own; for entities that have a document in
+//! the fleet's store, the legacy app does the same with that.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -11,7 +12,9 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::dice::Dice;
+use super::documents::{self, Change, Hand, PREFIX};
 use super::network::Background;
+use super::redis::Redis;
 use super::settings::{CALL, SETTLE};
 
 /// Names an update in the lists.
@@ -45,6 +48,24 @@ pub(super) enum Answer {
     Refused,
 }
 
+/// What an update wants of an app.
+#[derive(Clone, Copy)]
+pub(super) enum Work {
+    /// One more in the list of an entity, by the legacy app.
+    Append(&'static str),
+    /// The same by the fixed one.
+    AppendFixed(&'static str),
+    /// A change of an entity's document.
+    Set(&'static str, Change),
+}
+
+/// What an app has read.
+enum Page {
+    List(Vec<UpdateId>),
+    /// `None` where there is no document, or no store.
+    Document(Option<documents::Values>),
+}
+
 /// The apps, and what they share. Clones are the same ones.
 #[derive(Clone)]
 pub(super) struct Apps {
@@ -57,6 +78,7 @@ struct Inner {
     overwritten: RefCell<BTreeMap<UpdateId, Writer>>,
     dice: Dice,
     background: Background,
+    redis: Redis,
     /// Whether some calls take longer than anybody waits, or break off.
     has_trouble: Cell<bool>,
     /// How much longer than it may a write lands that was given up: a negative test.
@@ -73,10 +95,10 @@ struct Fate {
 }
 
 impl Apps {
-    pub(super) fn new(dice: Dice, background: Background) -> Self {
+    pub(super) fn new(dice: Dice, background: Background, redis: Redis) -> Self {
         let (has_trouble, beyond) = (Cell::new(false), Cell::new(Duration::ZERO));
         let (lists, overwritten) = (RefCell::default(), RefCell::default());
-        let inner = Inner { lists, overwritten, dice, background, has_trouble, beyond };
+        let inner = Inner { lists, overwritten, dice, background, redis, has_trouble, beyond };
         Self { inner: Rc::new(inner) }
     }
 
@@ -99,22 +121,29 @@ impl Apps {
         self.inner.overwritten.borrow().get(&id).cloned()
     }
 
+    /// Makes the documents of these entities that are not there.
+    pub(super) fn make_documents(&self, entities: impl Iterator<Item = &'static str>) {
+        for entity in entities {
+            if self.inner.redis.document(entity).is_none() {
+                let text = documents::text(entity, &documents::NEW);
+                self.inner.redis.put_document(entity, text, Hand::Maker);
+            }
+        }
+    }
+
     /// Sends an update; what is given ends without an answer where the connection breaks. The app goes on when nobody waits.
-    pub(super) fn send(
-        &self,
-        fixed: bool,
-        entity: &str,
-        writer: Writer,
-    ) -> oneshot::Receiver<Answer> {
+    pub(super) fn send(&self, work: Work, writer: Writer) -> oneshot::Receiver<Answer> {
         let (reply, answer) = oneshot::channel();
-        let (apps, entity) = (self.clone(), entity.to_owned());
-        let fate = self.fate();
+        let apps = self.clone();
+        let mut fate = self.fate();
         let task = async move {
-            let now = apps.list(&entity);
+            let now = apps.read(work);
             let wrote = fate.writes_after.unwrap_or_default();
             if let Some(after) = fate.writes_after.filter(|after| *after <= fate.answers_after) {
                 sleep(after).await;
-                apps.write(fixed, &entity, &writer, &now);
+                if !apps.write(work, &writer, &now) {
+                    fate.answer = fate.answer.map(|_| Answer::Refused);
+                }
             }
             sleep(fate.answers_after.saturating_sub(wrote)).await;
             match fate.answer {
@@ -124,7 +153,7 @@ impl Apps {
             }
             if let Some(after) = fate.writes_after.filter(|after| *after > fate.answers_after) {
                 sleep(after - fate.answers_after).await;
-                apps.write(fixed, &entity, &writer, &now);
+                apps.write(work, &writer, &now);
             }
         };
         // It ends with the simulation.
@@ -132,16 +161,49 @@ impl Apps {
         answer
     }
 
-    fn write(&self, fixed: bool, entity: &str, writer: &Writer, read: &[UpdateId]) {
+    fn read(&self, work: Work) -> Page {
+        match work {
+            Work::Append(entity) | Work::AppendFixed(entity) => Page::List(self.list(entity)),
+            Work::Set(entity, _) => {
+                debug_assert!(entity.starts_with(PREFIX));
+                let stored = self.inner.redis.document(entity);
+                Page::Document(stored.and_then(|it| documents::values(entity, &it.bytes)))
+            }
+        }
+    }
+
+    /// Writes all that was read back, with the update in it; false where that can't be done.
+    fn write(&self, work: Work, writer: &Writer, read: &Page) -> bool {
+        match (work, read) {
+            (Work::Append(entity), Page::List(read)) => {
+                self.append(entity, writer, Some(read));
+                true
+            }
+            (Work::AppendFixed(entity), _) => {
+                self.append(entity, writer, None);
+                true
+            }
+            (Work::Set(entity, change), Page::Document(Some(read))) => {
+                let mut values = *read;
+                change.places().into_iter().for_each(|place| values[place] = writer.id);
+                let text = documents::text(entity, &values);
+                self.inner.redis.put_document(entity, text, Hand::App(writer.clone()))
+            }
+            (Work::Append(_) | Work::Set(..), _) => false,
+        }
+    }
+
+    /// Adds to a list, after going back to what was `read` of it, if anything was.
+    fn append(&self, entity: &str, writer: &Writer, read: Option<&Vec<UpdateId>>) {
         let mut lists = self.inner.lists.borrow_mut();
         let list = lists.entry(entity.to_owned()).or_default();
-        if !fixed {
+        if let Some(read) = read {
             let mut overwritten = self.inner.overwritten.borrow_mut();
             // What was read is a beginning of what is there, unless others have written back older lists.
             let kept = list.iter().zip(read).take_while(|(one, other)| one == other).count();
             let gone = list[kept..].iter().filter(|id| !read[kept..].contains(id));
             overwritten.extend(gone.map(|id| (*id, writer.clone())));
-            *list = read.to_vec();
+            list.clone_from(read);
         }
         list.push(writer.id);
     }

@@ -1,12 +1,15 @@
-//! An update's way through a sidecar, as `proxy` and `paths::update` go it, with simulated apps at its end.
+//! An update's way through a sidecar, as `proxy` and `paths::update` go it, with simulated apps at its end. Those of documents
+//! go another one: see `edits`.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-use super::app::{Answer, UpdateId, Writer};
+use super::app::{Answer, UpdateId, Work, Writer};
 use super::plan::Tampering;
 use super::settings::{self, CALL, CONNECT, FLAGS, SETTLE};
 use super::world::World;
@@ -17,6 +20,7 @@ use crate::fleet::ledger::{Desk, Underway};
 use crate::lease::{
     self, Lease, LeaseError, LeaseTerms, LeaseTrace, Purpose, Reach, SidecarLeases, StoreTerms,
 };
+use crate::proxy::worker::Worker;
 use crate::store::{FlagStore, SnapshotReader};
 use crate::telemetry::FlagIndex;
 use crate::telemetry::labels::{Exposure, Outcome};
@@ -25,10 +29,12 @@ use crate::telemetry::labels::{Exposure, Outcome};
 pub(super) struct Caller {
     pub(super) world: World,
     pub(super) id: String,
+    /// For updates of documents.
+    pub(super) worker: Rc<Worker>,
     leases: SidecarLeases,
     flags: RefCell<SnapshotReader>,
     underway: Desk,
-    store: FlagStore,
+    pub(super) store: FlagStore,
 }
 
 /// An update that is on its way.
@@ -44,9 +50,10 @@ struct Update {
 }
 
 impl Caller {
-    pub(super) fn new(world: World, id: String, leases: SidecarLeases, store: FlagStore) -> Self {
+    pub(super) fn new(world: World, id: String, worker: Rc<Worker>) -> Self {
+        let (leases, store) = (worker.shared.leases.clone(), worker.shared.store.clone());
         let underway = Desk::new(Arc::clone(store.ledger()));
-        Self { world, id, leases, flags: RefCell::new(store.reader()), underway, store }
+        Self { world, id, worker, leases, flags: RefCell::new(store.reader()), underway, store }
     }
 
     /// Makes an update of an entity, and tells how it ended. `hesitates` is what lies between its decision and its path.
@@ -131,13 +138,8 @@ impl Caller {
             is_exposed: exposed,
             is_after_kill: update.is_after_kill,
         };
-        let answer = self.world.apps.send(fixed, update.entity, writer);
-        let outcome = match timeout(CALL, answer).await {
-            Ok(Ok(Answer::Done)) => Outcome::Applied,
-            Ok(Ok(Answer::Refused)) => Outcome::Rejected,
-            // It broke, or was given up.
-            Ok(Err(_)) | Err(_) => Outcome::Unknown,
-        };
+        let append = if fixed { Work::AppendFixed } else { Work::Append };
+        let outcome = outcome(self.world.apps.send(append(update.entity), writer)).await;
         let (protection, why) = update.protection();
         self.settle(&mut update, outcome);
         let (id, entity, stage) = (update.id, update.entity, update.decision.stage.as_str());
@@ -193,7 +195,17 @@ impl Update {
     }
 }
 
-fn outcome_word(outcome: Outcome) -> &'static str {
+/// Waits for an app's answer, and not too long; what it says of the update.
+pub(super) async fn outcome(answer: oneshot::Receiver<Answer>) -> Outcome {
+    match timeout(CALL, answer).await {
+        Ok(Ok(Answer::Done)) => Outcome::Applied,
+        Ok(Ok(Answer::Refused)) => Outcome::Rejected,
+        // It broke, or was given up.
+        Ok(Err(_)) | Err(_) => Outcome::Unknown,
+    }
+}
+
+pub(super) fn outcome_word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Applied => "applied",
         Outcome::Rejected => "rejected",

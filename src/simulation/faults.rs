@@ -11,6 +11,7 @@ use super::dice::Dice;
 use super::plan::Weather;
 use super::process::Life;
 use super::redis::{Data, Mode};
+use super::settings::entities_with_documents;
 use super::sidecar::Sidecar;
 use super::world::World;
 
@@ -160,6 +161,9 @@ async fn fail_over(world: World, replica: Data, dice: Dice) {
     note(&world, what, "the store");
     sleep(lasts(&dice)).await;
     world.redis.start_with(data);
+    // The app looks after its documents.
+    sleep(dice.millis(0..50)).await;
+    world.apps.make_documents(entities_with_documents());
 }
 
 async fn replicate(world: World, replica: Rc<RefCell<Data>>) {

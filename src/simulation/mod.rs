@@ -3,8 +3,11 @@
 //! Everything random follows from a seed, so a run that goes wrong goes wrong again: `docs/simulation.md` says how.
 
 mod app;
+mod audit;
 mod calls;
 mod dice;
+mod documents;
+mod edits;
 mod faults;
 mod history;
 mod network;

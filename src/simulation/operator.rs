@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::settings::{CALL, CONNECT, FLAGS, SETTLE};
+use super::settings::{self, CALL, CONNECT, FLAGS, SETTLE};
 use super::sidecar::Sidecar;
 use super::world::World;
 use crate::clock;
@@ -18,7 +18,7 @@ pub(super) async fn flips(world: World) {
     let dice = world.dice.fork();
     loop {
         sleep(dice.around(world.plan.change_every_ms)).await;
-        let flag = usize::from(dice.one_in(2));
+        let flag = settings::any_flag(&dice);
         let change = match dice.number(0..12) {
             0 => Change::Kill,
             1 | 2 => Change::Resume,

@@ -45,6 +45,10 @@ pub(super) enum Tampering {
     ReleaseOnTimeout,
     /// The app writes later than D allows.
     LateWrites,
+    /// An edit is made whoever has the entity's lease, or had it since the document was read.
+    EditsUnderLeases,
+    /// An edit whose outcome is not known is sent again, and nobody looks whether it was made.
+    NoReceipts,
 }
 
 impl Plan {

@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use super::dice::Dice;
+use super::documents::PREFIX;
 use crate::config::{self, Config, RedisConfig};
 use crate::domain::flag::OnStoreLoss;
 
@@ -17,7 +19,18 @@ pub(super) const SETTLE: Duration = Duration::from_millis(600);
 
 /// The flags, and the entities of each, in the order of the configuration.
 pub(super) const FLAGS: &[(&str, &[&str])] =
-    &[("moved", &["m:1", "m:2"]), ("serialized", &["s:1", "s:2"])];
+    &[("edited", &["d:1", "d:2"]), ("moved", &["m:1", "m:2"]), ("serialized", &["s:1", "s:2"])];
+
+/// One of the flags.
+pub(super) fn any_flag(dice: &Dice) -> usize {
+    usize::try_from(dice.number(0..FLAGS.len() as u64)).unwrap()
+}
+
+/// The entities that have a document.
+pub(super) fn entities_with_documents() -> impl Iterator<Item = &'static str> {
+    let entities = FLAGS.iter().flat_map(|(_, entities)| *entities).copied();
+    entities.filter(|entity| entity.starts_with(PREFIX))
+}
 
 const CONFIG: &str = r#"
 [legacy]
@@ -45,6 +58,35 @@ fixed = { strategy = "upstream", url = "http://127.0.0.1:10" }
 name = "moved"
 methods = ["PUT"]
 path = "/m/{id}"
+[flags.edited]
+entity = "d:{id}"
+on_store_loss = "reject"
+lease = { wait = "5s", max_waiters = 1000 }
+fixed = { strategy = "atomic" }
+[[flags.edited.routes]]
+name = "slot"
+methods = ["PUT"]
+path = "/d/{id}/slots/{slot}/{update}"
+atomic = { document = "d:{id}", pointer = "/Slots/[SlotId={slot}]/Update", value = "path:update" }
+[[flags.edited.routes]]
+name = "status"
+methods = ["PUT"]
+path = "/d/{id}/status/{update}"
+atomic = { document = "d:{id}", pointer = "/Status", value = "path:update" }
+[[flags.edited.routes]]
+name = "both"
+methods = ["PUT"]
+path = "/d/{id}/both/{slot}/{update}"
+[flags.edited.routes.atomic]
+document = "d:{id}"
+edits = [
+    { pointer = "/Slots/[SlotId={slot}]/Update", value = "path:update" },
+    { pointer = "/Status", value = "path:update" },
+]
+[[flags.edited.routes]]
+name = "app"
+methods = ["PUT"]
+path = "/d/{id}/app/{slot}/{update}"
 "#;
 
 /// The configuration of all sidecars, by what happens while the store is gone.

@@ -11,6 +11,7 @@ use tokio::task::LocalSet;
 use tokio::time::sleep;
 
 use super::calls::Caller;
+use super::documents::PREFIX;
 use super::process::{self, Life};
 use super::settings::{self, FLAGS};
 use super::world::World;
@@ -22,9 +23,11 @@ use crate::domain::transition::{Waiting, waits};
 use crate::fleet::FleetView;
 use crate::fleet::gate::{Gate, Standing};
 use crate::fleet::session::Identity;
-use crate::lease::{SWEEP_EVERY, SidecarLeases};
+use crate::lease::SWEEP_EVERY;
+use crate::proxy::worker::{Shared, Worker};
 use crate::store::{FlagStore, FleetFlags};
 use crate::telemetry::Telemetry;
+use crate::telemetry::trace::SpanQueue;
 use crate::watch;
 
 /// One life of a sidecar.
@@ -36,6 +39,9 @@ pub(super) struct Sidecar {
     pub(super) died: Cell<Option<clock::Instant>>,
     pub(super) store: FlagStore,
     pub(super) flags: FleetFlags,
+    /// Where updates of documents go their way.
+    worker: Rc<Worker>,
+    _spans: SpanQueue,
     view: Arc<ArcSwap<FleetView>>,
     gate: Gate,
     /// Whether it serves: it has found out how the flags are.
@@ -51,7 +57,8 @@ impl Sidecar {
     pub(super) fn start(world: &World, id: String) -> Rc<Self> {
         let config = settings::config(world.plan.on_store_loss);
         let redis = settings::store_of(&id);
-        let telemetry = Telemetry::new(&parts::topology(config));
+        // Spans tell what updates were protected by; nobody exports them.
+        let (telemetry, spans) = Telemetry::traced(&parts::topology(config), 0.0);
         let store = parts::open_store(config, &telemetry).unwrap();
         let me = Identity { id: id.clone(), started_ms: clock::wall_ms() };
         let (fleet, work) = parts::assemble(config, &redis, &me, &store, &telemetry);
@@ -63,8 +70,11 @@ impl Sidecar {
             work.run(stopped).await;
             history.note(format_args!("{name} has ended"));
         });
-        let caller = Caller::new(world.clone(), id.clone(), fleet.leases.clone(), store.clone());
-        tasks.spawn_local(sweep(fleet.leases.clone()));
+        let (in_store, _) = parts::shared(Some(&fleet), config, &telemetry);
+        let shared = Shared::new(config.clone(), store.clone(), in_store, None, telemetry, None);
+        let worker = Worker::new(0, shared);
+        let caller = Caller::new(world.clone(), id.clone(), Rc::clone(&worker));
+        tasks.spawn_local(sweep(Rc::clone(&worker)));
         tasks.spawn_local(serve(caller, Rc::clone(&serves), Rc::downgrade(&calls), &fleet));
         let life = watch::Sender::new(Life::Running);
         world.run(process::run(tasks, life.subscribe()));
@@ -75,6 +85,8 @@ impl Sidecar {
             died: Cell::new(None),
             store,
             flags: fleet.flags.clone(),
+            worker,
+            _spans: spans,
             view: Arc::clone(&fleet.view),
             gate: fleet.gate.clone(),
             serves,
@@ -93,6 +105,7 @@ impl Sidecar {
 
     /// Ends it without a word.
     pub(super) fn kill(&self) {
+        self.worker.stopped.set(true);
         self.life.send_replace(Life::Killed);
         self.died.set(Some(clock::now()));
         self.serves.set(false);
@@ -126,7 +139,8 @@ impl Sidecar {
 
     /// How many updates are under way.
     pub(super) fn calls(&self) -> usize {
-        Rc::weak_count(&self.calls).saturating_sub(1)
+        // Those that nobody waits for any more go on.
+        Rc::weak_count(&self.calls).saturating_sub(1) + self.worker.load()
     }
 
     /// Whom the next step of a flag waits for, as far as is known here.
@@ -164,10 +178,11 @@ impl Sidecar {
     }
 }
 
-async fn sweep(leases: SidecarLeases) {
+async fn sweep(worker: Rc<Worker>) {
     loop {
         sleep(SWEEP_EVERY).await;
-        leases.sweep();
+        worker.shared.leases.sweep();
+        worker.shared.edit_turns.sweep();
     }
 }
 
@@ -192,7 +207,7 @@ fn serve(
         let caller = Rc::new(caller);
         while serves.get() && !caller.world.is_closing() {
             sleep(dice.around(CALL_EVERY_MS)).await;
-            let flag = usize::from(dice.one_in(2));
+            let flag = settings::any_flag(&dice);
             let Some(entity) = dice.choose(FLAGS[flag].1) else { continue };
             let hesitates = match dice.one_in(20) {
                 true => dice.millis(0..300),
@@ -200,7 +215,10 @@ fn serve(
             };
             let (caller, counted) = (Rc::clone(&caller), Weak::clone(&calls));
             tokio::task::spawn_local(async move {
-                caller.update(flag, entity, hesitates).await;
+                match entity.starts_with(PREFIX) {
+                    true => caller.edit(entity, hesitates).await,
+                    false => caller.update(flag, entity, hesitates).await,
+                }
                 drop(counted);
             });
         }

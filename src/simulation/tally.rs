@@ -24,6 +24,10 @@ pub(super) struct Tally {
     pub(super) undone_without_store: u64,
     /// And by one that had heard of a kill before others.
     pub(super) undone_by_kill: u64,
+    /// And acknowledged updates of documents that the store forgot.
+    pub(super) forgotten: u64,
+    /// Updates of documents that were refused, by entity.
+    pub(super) denied: BTreeMap<String, Vec<UpdateId>>,
     /// How many changes of flags were made.
     pub(super) flips: u64,
     /// What went wrong, and how often.
@@ -79,6 +83,7 @@ impl Tally {
         self.lost += other.lost;
         self.undone_without_store += other.undone_without_store;
         self.undone_by_kill += other.undone_by_kill;
+        self.forgotten += other.forgotten;
         self.flips += other.flips;
     }
 
@@ -91,6 +96,7 @@ impl Tally {
             lost,
             undone_without_store,
             undone_by_kill,
+            forgotten,
             flips,
             faults,
             ..
@@ -98,6 +104,7 @@ impl Tally {
         format!(
             "acknowledged {acknowledged:?}, unknown {unknown}, refused {refused:?}, lost {lost}, \
              undone without the store {undone_without_store}, by a kill {undone_by_kill}, \
+             forgotten by the store {forgotten}, \
              changes {flips}, faults {faults:?}"
         )
     }

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 
+use super::documents::PREFIX;
 use super::plan::{Plan, Tampering, Weather};
 use super::tally::Tally;
 use super::world::{Run, run};
@@ -119,9 +120,16 @@ fn the_same_seed_is_the_same_day() {
 /// A fleet with a broken rule loses updates that it promised to keep, or is seen to be about to.
 #[track_caller]
 fn is_noticed(tampering: Tampering, weather: Weather) {
+    is_noticed_of("", tampering, weather);
+}
+
+/// The same, of an entity whose name begins so.
+#[track_caller]
+fn is_noticed_of(entity: &str, tampering: Tampering, weather: Weather) {
     let notices = |seed| {
         let Run { breaches, .. } = run(Plan::tampered(seed, tampering, weather));
-        breaches.iter().any(|breach| breach.contains("protected #"))
+        let is_loss = |it: &String| it.starts_with(entity) && it.contains("protected #");
+        breaches.iter().any(is_loss)
     };
     assert!((0..TRIES).any(notices), "{tampering:?} in {TRIES} runs");
 }
@@ -149,4 +157,24 @@ fn a_lease_that_is_released_on_a_timeout_is_noticed() {
 #[test]
 fn an_app_that_writes_after_d_is_noticed() {
     is_noticed(Tampering::LateWrites, Weather::SlowApp);
+}
+
+#[test]
+fn an_edit_without_a_stage_in_between_is_noticed() {
+    is_noticed_of(PREFIX, Tampering::DirectFlip, Weather::Calm);
+}
+
+#[test]
+fn an_edit_behind_a_barrier_that_leaves_out_others_is_noticed() {
+    is_noticed_of(PREFIX, Tampering::AloneInRegister, Weather::Calm);
+}
+
+#[test]
+fn an_edit_that_does_not_look_for_a_lease_is_noticed() {
+    is_noticed_of(PREFIX, Tampering::EditsUnderLeases, Weather::Calm);
+}
+
+#[test]
+fn an_edit_that_is_sent_again_without_a_look_at_its_receipt_is_noticed() {
+    is_noticed_of(PREFIX, Tampering::NoReceipts, Weather::Rough);
 }

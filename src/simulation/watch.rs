@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::app::UpdateId;
+use super::audit;
+use super::documents::PREFIX;
 use super::plan::Weather;
 use super::settings::FLAGS;
 use super::sidecar::Sidecar;
@@ -102,7 +104,9 @@ pub(super) async fn ended(world: &World) {
 /// the kill.
 pub(super) fn accounts(world: &World) {
     let mut tally = world.tally.borrow_mut();
-    for entity in FLAGS.iter().flat_map(|(_, entities)| *entities) {
+    audit::accounts(world, &mut tally);
+    let entities = FLAGS.iter().flat_map(|(_, entities)| *entities);
+    for entity in entities.filter(|entity| !entity.starts_with(PREFIX)) {
         let list: BTreeSet<_> = world.apps.list(entity).into_iter().collect();
         let missing = |ids: &BTreeMap<String, Vec<UpdateId>>| {
             let ids = ids.get(*entity).into_iter().flatten();

@@ -13,13 +13,14 @@ use tokio::time::{sleep, timeout};
 
 use super::app::{Apps, UpdateId};
 use super::dice::Dice;
+use super::documents::Change;
 use super::faults;
 use super::history::History;
 use super::network::{Background, Network};
 use super::operator;
 use super::plan::{Plan, Tampering, Weather};
 use super::redis::Redis;
-use super::settings::{CALL, SETTLE};
+use super::settings::{CALL, SETTLE, entities_with_documents};
 use super::sidecar::Sidecar;
 use super::tally::Tally;
 use super::watch;
@@ -41,6 +42,16 @@ const CLOSES_WITHIN: Duration = Duration::from_secs(8);
 /// How much later than D an app may write that is to be found out.
 const LATEST: Duration = Duration::from_secs(3);
 
+/// What keeps an edit from writing while an app that has the entity's lease is between reading and writing.
+const LEASE_CHECKS: &[(&str, &str)] = &[
+    ("if held and (me == '' or owner ~= me) then return {'held'} end", ""),
+    (" or seen ~= ARGV[4] then", " then"),
+];
+
+/// What tells an edit whose outcome is not known that it was made.
+const RECEIPT_CHECKS: &[(&str, &str)] =
+    &[("local done = redis.call('GET', receipt)", "local done = false")];
+
 /// All that a part of the simulation may need. Clones are the same world.
 #[derive(Clone)]
 pub(super) struct World {
@@ -51,6 +62,8 @@ pub(super) struct World {
     pub(super) redis: Redis,
     pub(super) network: Network,
     pub(super) tally: Rc<RefCell<Tally>>,
+    /// What each update of a document changes.
+    pub(super) changes: Rc<RefCell<BTreeMap<UpdateId, Change>>>,
     sidecars: Rc<RefCell<Vec<Rc<Sidecar>>>>,
     lives: Rc<RefCell<BTreeMap<String, u32>>>,
     background: Background,
@@ -73,12 +86,15 @@ impl World {
         let dice = Dice::of(plan.seed ^ 0x5eed);
         let redis = Redis::new();
         let network = Network::new(redis.clone(), dice.fork(), background.clone());
-        let apps = Apps::new(dice.fork(), background.clone());
+        let apps = Apps::new(dice.fork(), background.clone(), redis.clone());
+        apps.make_documents(entities_with_documents());
         apps.set_trouble(plan.weather != Weather::Calm);
         network.set_spikes(plan.weather == Weather::Rough);
         match plan.tampering {
             Some(Tampering::AloneInRegister) => redis.hide_others(),
             Some(Tampering::LateWrites) => apps.write_beyond(LATEST),
+            Some(Tampering::EditsUnderLeases) => redis.change_scripts(LEASE_CHECKS),
+            Some(Tampering::NoReceipts) => redis.change_scripts(RECEIPT_CHECKS),
             _ => {}
         }
         Self {
@@ -89,6 +105,7 @@ impl World {
             redis,
             network,
             tally: Rc::default(),
+            changes: Rc::default(),
             sidecars: Rc::default(),
             lives: Rc::default(),
             background,

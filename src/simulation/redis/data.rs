@@ -1,13 +1,17 @@
 //! What the store holds, and the commands that read and change it: those that the scripts use, and no others.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
+use super::super::documents::{Stored, Write};
 use super::protocol::Reply;
 
 /// Everything that is stored. A clone is a copy that was taken at one instant.
 #[derive(Clone, Default)]
 pub(in crate::simulation) struct Data {
     entries: BTreeMap<Vec<u8>, Entry>,
+    /// All that was written to documents, as far as it is not forgotten.
+    pub(super) writes: Vec<Rc<Write>>,
 }
 
 #[derive(Clone)]
@@ -62,6 +66,7 @@ const COMMANDS: &[(&str, bool)] = &[
     ("PTTL", false),
     ("RPUSH", true),
     ("SET", true),
+    ("STRLEN", false),
     ("TYPE", false),
     ("XADD", true),
     ("XREVRANGE", false),
@@ -95,11 +100,20 @@ impl Data {
                 let entry = self.entries.get_mut(key);
                 Ok(flag(entry.map(|entry| entry.expires = Some(at)).is_some()))
             }
-            "GET" | "SET" | "INCR" | "INCRBY" => self.of_string(now_ms, name, key, &args),
+            "GET" | "SET" | "STRLEN" | "INCR" | "INCRBY" => {
+                self.of_string(now_ms, name, key, &args)
+            }
             "XADD" | "XREVRANGE" => self.of_stream(now_ms, name, key, &args),
             _ if name.starts_with('H') => self.of_hash(name, key, &args),
             _ => self.of_list(name, key, &args),
         }
+    }
+
+    /// A document as it is stored, whether it has expired or not.
+    pub(super) fn document(&self, key: &[u8]) -> Option<Stored> {
+        let entry = self.entries.get(key)?;
+        let Value::String(bytes) = &entry.value else { return None };
+        Some(Stored { bytes: bytes.clone(), expires: entry.expires })
     }
 
     /// The same, with the flags of another one.
@@ -138,6 +152,7 @@ impl Data {
             Some(_) => return Err(Refusal::WrongType),
         };
         match (name, args) {
+            ("STRLEN", []) => Ok(count(stored.map_or(0, |bytes| bytes.len()))),
             ("GET", []) => Ok(stored.map_or(Reply::Nil, Reply::Bulk)),
             ("INCR" | "INCRBY", by) => {
                 let by = by.first().map_or(Ok(1), |by| number(by))?;
@@ -151,6 +166,7 @@ impl Data {
                     [] => None,
                     [b"NX"] if self.entries.contains_key(key) => return Ok(Reply::Nil),
                     [b"NX"] => None,
+                    [b"KEEPTTL"] => self.entries.get(key).and_then(|entry| entry.expires),
                     [b"PX", time] => Some(now_ms + number(time)?),
                     _ => return not_simulated(name, args),
                 };

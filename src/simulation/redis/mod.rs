@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 
+use super::documents::{Hand, LIVES_MS, PREFIX, Stored, Write};
 use crate::clock;
 use crate::watch;
 use connection::serve;
@@ -44,6 +45,8 @@ struct State {
     connections: RefCell<BTreeMap<u64, Subscriber>>,
     next_connection: Cell<u64>,
     faults: RefCell<Vec<String>>,
+    /// All that was ever written to documents.
+    writes: RefCell<Vec<Rc<Write>>>,
     /// Leaves all but the asking sidecar out of every register that is read: a negative test.
     hides_others: Cell<bool>,
 }
@@ -73,6 +76,7 @@ impl Redis {
             connections: RefCell::default(),
             next_connection: Cell::new(0),
             faults: RefCell::default(),
+            writes: RefCell::default(),
             hides_others: Cell::new(false),
         });
         let scripts = Scripts::new(Rc::clone(&state) as Rc<dyn Host>);
@@ -105,6 +109,44 @@ impl Redis {
     /// What it holds now.
     pub(super) fn copy(&self) -> Data {
         self.inner.state.data.borrow().clone()
+    }
+
+    /// A document as an app reads it with a client of its own; `None` also where nobody answers.
+    pub(super) fn document(&self, key: &str) -> Option<Stored> {
+        let state = &self.inner.state;
+        let runs = *state.mode.borrow() == Mode::Running;
+        runs.then(|| state.data.borrow().document(key.as_bytes())).flatten()
+    }
+
+    /// Writes a document as an app does, whatever is there; false where nobody answers. One that is there keeps its time to live.
+    pub(super) fn put_document(&self, key: &str, text: String, hand: Hand) -> bool {
+        let state = &self.inner.state;
+        if *state.mode.borrow() != Mode::Running {
+            return false;
+        }
+        let lives = LIVES_MS.to_string();
+        let how: &[&str] = match hand {
+            Hand::Maker => &["PX", &lives],
+            Hand::App(_) | Hand::Edit => &["KEEPTTL"],
+        };
+        let words = [&[key, &text], how].concat();
+        let words: Vec<Vec<u8>> = words.into_iter().map(|word| word.into()).collect();
+        state.observed(key.as_bytes(), hand, || state.run("SET", &words).is_ok())
+    }
+
+    /// All that was written to documents, but for what was forgotten.
+    pub(super) fn writes(&self) -> Vec<Rc<Write>> {
+        self.inner.state.data.borrow().writes.clone()
+    }
+
+    /// All that was ever written to documents.
+    pub(super) fn all_writes(&self) -> Vec<Rc<Write>> {
+        self.inner.state.writes.borrow().clone()
+    }
+
+    /// Takes something out of each script that has it: a negative test.
+    pub(super) fn change_scripts(&self, changes: &'static [(&'static str, &'static str)]) {
+        self.inner.scripts.change(changes);
     }
 
     /// What somebody wanted that is not simulated.
@@ -149,7 +191,11 @@ impl Inner {
         if self.state.hides_others.get() && keys.len() == 4 && keys[3].ends_with(b":sidecars") {
             (keys, arguments) = (&keys[..3], &arguments[..7]);
         }
-        let reply = self.scripts.run(&name, keys, arguments);
+        let run = || self.scripts.run(&name, keys, arguments);
+        let reply = match keys.first() {
+            Some(key) => self.state.observed(key, Hand::Edit, run),
+            None => run(),
+        };
         let reply = reply.unwrap_or_else(|| Reply::Error("NOSCRIPT No matching script.".into()));
         if self.state.hides_others.get() && keys[0].ends_with(b":sidecars") {
             return alone(reply, &arguments[0]);
@@ -188,6 +234,21 @@ fn alone(reply: Reply, me: &[u8]) -> Reply {
 }
 
 impl State {
+    /// Does something, and notes whether a document changed by it.
+    fn observed<T>(&self, key: &[u8], hand: Hand, does: impl FnOnce() -> T) -> T {
+        let document = std::str::from_utf8(key).ok().filter(|key| key.starts_with(PREFIX));
+        let Some(document) = document else { return does() };
+        let before = self.data.borrow().document(key);
+        let done = does();
+        let after = self.data.borrow().document(key);
+        if before != after {
+            let write = Write::of(document, hand, before.as_ref(), after.as_ref());
+            self.data.borrow_mut().writes.push(Rc::clone(&write));
+            self.writes.borrow_mut().push(write);
+        }
+        done
+    }
+
     fn now_ms(&self) -> u64 {
         self.now_us() / 1000
     }

@@ -1,6 +1,6 @@
 //! Runs the store's scripts, as they are, in the Lua that a Redis has.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -28,6 +28,8 @@ pub(super) struct Scripts {
     known: RefCell<BTreeMap<String, Known>>,
     call: Rc<RefCell<Call>>,
     host: Rc<dyn Host>,
+    /// What is changed in the text of each: a negative test.
+    changes: Cell<&'static [(&'static str, &'static str)]>,
 }
 
 /// A script.
@@ -64,12 +66,17 @@ impl Scripts {
         cjson.set("decode", lua.create_function(decode).unwrap()).unwrap();
         lua.globals().set("redis", redis).unwrap();
         lua.globals().set("cjson", cjson).unwrap();
-        Self { lua, known: RefCell::default(), call, host }
+        Self { lua, known: RefCell::default(), call, host, changes: Cell::default() }
     }
 
     /// Forgets all of them, as a server does that starts.
     pub(super) fn forget(&self) {
         self.known.borrow_mut().clear();
+    }
+
+    /// Replaces something in each script that is made known from here on.
+    pub(super) fn change(&self, changes: &'static [(&'static str, &'static str)]) {
+        self.changes.set(changes);
     }
 
     /// Makes a script known; its name.
@@ -82,6 +89,8 @@ impl Scripts {
             "flags=no-writes" => false,
             other => panic!("a script's flags are not simulated: {other}"),
         };
+        let change = |body: String, (from, to): &(&str, &str)| body.replace(from, to);
+        let body = self.changes.get().iter().fold(body.to_owned(), change);
         let body = self.lua.load(body).set_name("script").into_function().unwrap();
         self.known.borrow_mut().insert(name.clone(), Known { body, writes });
         name

@@ -125,6 +125,17 @@ impl ServerSpan {
         span.set(names::OUTCOME, outcome.word());
     }
 
+    /// What it says under one of [`names`], as far as it is known.
+    #[cfg(test)]
+    pub(crate) fn says(&self, key: &'static str) -> Option<super::Value> {
+        let mut said = None;
+        self.state.borrow_mut().span.with(|span| {
+            let found = span.attributes.iter().rfind(|(name, _)| *name == key);
+            said = found.map(|(_, value)| value.clone());
+        });
+        said
+    }
+
     /// The answer has come to its end, or the client has left; `path` is the one that served what matched a route.
     pub fn ended(&self, code: Option<StatusCode>, path: Option<Path>, at: Instant) {
         let span = &mut self.state.borrow_mut().span;
