@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::Request;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
 use tokio::time::sleep;
 
 use super::update::{OutlivesClient, outcome_of};
@@ -39,6 +40,14 @@ pub(crate) async fn serve<Call: Future<Output = Outcome> + 'static>(
         update.set_sent(true);
         let outcome = sent.await;
         update.settle(outcome);
+        let mut answer = Response::new(Bytes::new());
+        match outcome {
+            Outcome::Applied | Outcome::Replayed => {}
+            Outcome::Rejected => *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+            // There is none.
+            Outcome::Unknown => return outcome,
+        }
+        update.keep_made(&answer).await;
         outcome
     };
     Ok(OutlivesClient::new(worker, (plan.route.flag_index, plan.trace), call).await)

@@ -73,7 +73,7 @@ pub(crate) struct Keyed {
 /// Looks an update's key up, where it has one. The first with its key is left with what it needs to keep its answer; for
 /// any other the answer is given here. `recall` gives the answer to the edit of an earlier call whose receipt is called so, if
 /// there is that receipt.
-pub(super) async fn begin(
+pub(crate) async fn begin(
     worker: &Worker,
     route: &RouteOf<'_>,
     keyed: &Cell<Option<Box<Keyed>>>,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::app::{UpdateId, Writer};
-use super::documents::{Change, Hand, Write};
+use super::documents::{Asked, Hand, Write};
 use super::settings::entities_with_documents;
 use super::tally::Tally;
 use super::world::World;
@@ -14,6 +14,8 @@ use super::world::World;
 struct Findings {
     /// Updates that were made.
     made: BTreeSet<UpdateId>,
+    /// Updates and places: a later update set the same place.
+    followed: BTreeSet<(UpdateId, usize)>,
     /// By update and place: who put back what had been there before.
     undone: BTreeMap<(UpdateId, usize), Writer>,
     /// What must never happen.
@@ -22,11 +24,11 @@ struct Findings {
 
 /// Compares what callers of updates of documents were told with what was written.
 pub(super) fn accounts(world: &World, tally: &mut Tally) {
-    let changes = world.changes.borrow();
+    let asked = world.asked.borrow();
     // What the store forgot meanwhile is no part of it.
-    let lasting = Findings::of(&world.redis.writes(), &changes);
+    let lasting = Findings::of(&world.redis.writes(), &asked);
     let ever = world.redis.all_writes();
-    let once = Findings::of(&ever, &changes).made;
+    let once = Findings::of(&ever, &asked).made;
     for write in ever.iter().filter_map(|it| Some((&it.document, it.damage.as_ref()?))) {
         world.history.breach(format!("{} {}", write.0, write.1));
     }
@@ -57,20 +59,20 @@ pub(super) fn accounts(world: &World, tally: &mut Tally) {
 }
 
 impl Findings {
-    fn of(writes: &[Rc<Write>], changes: &BTreeMap<UpdateId, Change>) -> Self {
+    fn of(writes: &[Rc<Write>], asked: &BTreeMap<UpdateId, Asked>) -> Self {
         let mut findings = Self::default();
         for write in writes {
             match &write.hand {
                 // There was nothing to undo.
                 Hand::Maker => {}
-                Hand::App(writer) => findings.take(write, changes, writer),
-                Hand::Edit => findings.take_edit(write, changes),
+                Hand::App(writer) => findings.take(write, asked, writer),
+                Hand::Edit => findings.take_edit(write, asked),
             }
         }
         findings
     }
 
-    fn take_edit(&mut self, write: &Write, changes: &BTreeMap<UpdateId, Change>) {
+    fn take_edit(&mut self, write: &Write, asked: &BTreeMap<UpdateId, Asked>) {
         let Write { document, before, after, .. } = write;
         let changed: Vec<usize> =
             (0..before.len()).filter(|place| before[*place] != after[*place]).collect();
@@ -79,25 +81,31 @@ impl Findings {
             return self.breaches.push(format!("{document}: an edit wrote for {ids:?}"));
         };
         // One that is made again may find some of it in place.
-        if !self.made.contains(&id) && changes.get(&id).map(|it| it.places()) != Some(changed) {
+        if !self.made.contains(&id) && asked.get(&id).map(|it| it.change.places()) != Some(changed)
+        {
             self.breaches.push(format!("{document}: the edit #{id} is made in part"));
         }
         let (sidecar, stage) = ("an edit".to_owned(), "fixed");
         let writer = Writer { id, sidecar, stage, is_exposed: false, is_after_kill: false };
-        self.take(write, changes, &writer);
+        self.take(write, asked, &writer);
     }
 
     /// A write for an update: its own places are its to set, once. Any other change puts back what was there before.
-    fn take(&mut self, write: &Write, changes: &BTreeMap<UpdateId, Change>, writer: &Writer) {
-        let Write { document, before, after, .. } = write;
-        let own = changes.get(&writer.id).map(|it| it.places()).unwrap_or_default();
-        let is_first = self.made.insert(writer.id);
-        if !is_first {
+    fn take(&mut self, write: &Write, asked: &BTreeMap<UpdateId, Asked>, writer: &Writer) {
+        let Write { document, run, before, after, .. } = write;
+        let Some(asked) = asked.get(&writer.id) else {
+            return self.breaches.push(format!("{document}: nobody asked for #{}", writer.id));
+        };
+        let own = asked.change.places();
+        let is_again = !self.made.insert(writer.id) && !asked.may_be_forgotten(*run);
+        if is_again {
             self.breaches.push(format!("{document}: #{} is made twice", writer.id));
         }
         for place in (0..before.len()).filter(|place| before[*place] != after[*place]) {
             let (old, new) = (before[place], after[place]);
-            if !own.contains(&place) || !is_first {
+            if own.contains(&place) && !is_again {
+                self.followed.insert((old, place));
+            } else if !self.followed.contains(&(old, place)) {
                 self.undone.insert((old, place), writer.clone());
             }
             self.undone.remove(&(new, place));
@@ -106,5 +114,100 @@ impl Findings {
 
     fn undone_by(&self, id: UpdateId) -> Option<&Writer> {
         self.undone.range((id, 0)..=(id, usize::MAX)).next().map(|(_, writer)| writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::documents::{NEW, Stored, Values, text};
+    use super::*;
+
+    const APP: fn(UpdateId) -> Hand = |id| {
+        let (sidecar, stage) = ("a-1".to_owned(), "guarded");
+        Hand::App(Writer { id, sidecar, stage, is_exposed: false, is_after_kill: false })
+    };
+
+    /// What is found in writes, one after the other; updates are of the places that `asked` says.
+    fn found(asked: &[(UpdateId, Change)], writes: &[(Hand, u64, Values)]) -> Findings {
+        let asked = asked.iter().map(|(id, change)| {
+            let keyed_in = (*id >= 100).then_some(1);
+            (*id, Asked { change: *change, keyed_in })
+        });
+        let mut before = NEW;
+        let writes = writes.iter().map(|(hand, run, after)| {
+            let [was, is] = [before, *after].map(stored);
+            before = *after;
+            Write::of("d:1", (hand.clone(), *run), Some(&was), Some(&is))
+        });
+        Findings::of(&writes.collect::<Vec<_>>(), &asked.collect())
+    }
+
+    fn stored(values: Values) -> Stored {
+        Stored { bytes: text("d:1", &values).into_bytes(), expires: Some(7) }
+    }
+
+    #[test]
+    fn what_a_later_update_set_anew_is_not_undone() {
+        let asked = [(1, Change::Slot(0)), (2, Change::Slot(0))];
+        let writes = [(Hand::Edit, 1, [1, 0, 0, 0, 0]), (Hand::Edit, 1, [2, 0, 0, 0, 0])];
+
+        let Findings { made, undone, breaches, .. } = found(&asked, &writes);
+
+        assert_eq!(made, BTreeSet::from([1, 2]));
+        assert!(undone.is_empty() && breaches.is_empty(), "{breaches:?}");
+    }
+
+    #[test]
+    fn what_an_app_put_back_is_undone_by_it_unless_it_comes_back() {
+        let asked = [(1, Change::Slot(0)), (2, Change::ByApp(1)), (3, Change::ByApp(2))];
+        let undoing = [(Hand::Edit, 1, [1, 0, 0, 0, 0]), (APP(2), 1, [0, 2, 0, 0, 0])];
+        let redoing = [&undoing[..], &[(APP(3), 1, [1, 0, 3, 0, 0])]].concat();
+
+        let by = |writes| found(&asked, writes).undone_by(1).map(|by| by.id);
+
+        assert_eq!(by(&undoing), Some(2));
+        assert_eq!(by(&redoing), None);
+    }
+
+    #[test]
+    fn an_update_that_is_made_twice_is_noticed_and_undoes_what_came_between() {
+        let asked = [(1, Change::Slot(0)), (2, Change::Slot(0)), (100, Change::Slot(0))];
+        let twice = |id, run| {
+            let first = (Hand::Edit, 1, [id, 0, 0, 0, 0]);
+            [first, (Hand::Edit, 1, [2, 0, 0, 0, 0]), (Hand::Edit, run, [id, 0, 0, 0, 0])]
+        };
+
+        let again = found(&asked, &twice(1, 1));
+        let forgotten = found(&asked, &twice(100, 2));
+
+        assert_eq!(again.breaches, ["d:1: #1 is made twice"]);
+        assert_eq!(again.undone_by(2).map(|by| by.id), Some(1));
+        assert!(forgotten.breaches.is_empty() && forgotten.undone.is_empty());
+        assert_eq!(found(&asked, &twice(100, 1)).breaches, ["d:1: #100 is made twice"]);
+    }
+
+    #[test]
+    fn an_edit_is_made_whole_and_of_one_update() {
+        let asked = [(1, Change::Both(0)), (2, Change::Slot(0))];
+
+        let part = found(&asked, &[(Hand::Edit, 1, [1, 0, 0, 0, 0])]);
+        let mixed = found(&asked, &[(Hand::Edit, 1, [2, 0, 0, 0, 1])]);
+
+        assert_eq!(part.breaches, ["d:1: the edit #1 is made in part"]);
+        assert_eq!(mixed.breaches, ["d:1: an edit wrote for {1, 2}"]);
+    }
+
+    #[test]
+    fn a_write_keeps_every_other_byte_and_the_time_to_live() {
+        let damage = |after: Stored| {
+            let before = stored(NEW);
+            Write::of("d:1", (Hand::Edit, 1), Some(&before), Some(&after)).damage.clone()
+        };
+        let good = stored([1, 0, 0, 0, 0]);
+
+        assert_eq!(damage(good.clone()), None);
+        assert!(damage(Stored { expires: None, ..good.clone() }).is_some());
+        let bytes = String::from_utf8(good.bytes).unwrap().replace("850.50", "850.5").into_bytes();
+        assert!(damage(Stored { bytes, ..good }).is_some());
     }
 }

@@ -71,6 +71,21 @@ impl Change {
     }
 }
 
+/// An update of a document, as its caller asks for it.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) change: Change,
+    /// The run of the store in which it was asked for first, where it has an idempotency key.
+    pub(super) keyed_in: Option<u64>,
+}
+
+impl Asked {
+    /// Whether its key may have been forgotten before this run of the store, or in it: then it may be made again.
+    pub(super) fn may_be_forgotten(&self, run: u64) -> bool {
+        self.keyed_in.is_some_and(|first| first != run)
+    }
+}
+
 /// A document as an app writes it, with what no encoder would write in the same way.
 pub(super) fn text(document: &str, values: &Values) -> String {
     let slot =
@@ -122,6 +137,8 @@ pub(super) struct Stored {
 pub(super) struct Write {
     pub(super) document: String,
     pub(super) hand: Hand,
+    /// The run of the store.
+    pub(super) run: u64,
     pub(super) before: Values,
     pub(super) after: Values,
     /// What is wrong with it, whoever wrote what.
@@ -131,7 +148,7 @@ pub(super) struct Write {
 impl Write {
     pub(super) fn of(
         document: &str,
-        hand: Hand,
+        (hand, run): (Hand, u64),
         before: Option<&Stored>,
         after: Option<&Stored>,
     ) -> Rc<Self> {
@@ -151,7 +168,7 @@ impl Write {
             }),
         };
         let (before, after) = (read(before).unwrap_or(NEW), read(after).unwrap_or(NEW));
-        Rc::new(Self { document: document.to_owned(), hand, before, after, damage })
+        Rc::new(Self { document: document.to_owned(), hand, run, before, after, damage })
     }
 }
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::dice::Dice;
 use super::settings::{self, CALL, CONNECT, FLAGS, SETTLE};
 use super::sidecar::Sidecar;
 use super::world::World;
 use crate::clock;
-use crate::domain::flag::Change;
+use crate::domain::flag::{Change, Path};
 use crate::domain::percent::Percent;
 use crate::domain::transition::{Waiting, Why};
 
@@ -19,11 +20,12 @@ pub(super) async fn flips(world: World) {
     loop {
         sleep(dice.around(world.plan.change_every_ms)).await;
         let flag = settings::any_flag(&dice);
-        let change = match dice.number(0..12) {
+        let change = match dice.number(0..14) {
             0 => Change::Kill,
             1 | 2 => Change::Resume,
             3..=5 => Change::Percent(Percent::ZERO),
             6..=8 => Change::Percent(Percent::FULL),
+            9 | 10 => pin(FLAGS[flag].1, &dice),
             _ => {
                 let hundredths = u16::try_from(dice.number(0..10_001)).unwrap();
                 Change::Percent(Percent::from_hundredths(hundredths).unwrap())
@@ -33,6 +35,13 @@ pub(super) async fn flips(world: World) {
             world.run(make(world.clone(), Rc::clone(sidecar), flag, change));
         }
     }
+}
+
+/// Ties one of the entities to a path, or lets it go.
+fn pin(entities: &[&str], dice: &Dice) -> Change {
+    let entity = dice.choose(entities).map(|it| (*it).to_owned()).unwrap_or_default();
+    let paths = [Some(Path::Legacy), Some(Path::Fixed), None, None];
+    Change::Pin { entity, path: dice.choose(&paths).copied().flatten() }
 }
 
 async fn make(world: World, sidecar: Rc<Sidecar>, flag: usize, change: Change) {

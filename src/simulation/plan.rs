@@ -18,6 +18,8 @@ pub(super) struct Plan {
     pub(super) on_store_loss: OnStoreLoss,
     /// Between two changes of flags, on average, in milliseconds.
     pub(super) change_every_ms: f64,
+    /// Between two updates that come to one sidecar, on average, in milliseconds.
+    pub(super) call_every_ms: f64,
     pub(super) tampering: Option<Tampering>,
 }
 
@@ -76,11 +78,13 @@ impl Plan {
             lag_ms,
             on_store_loss,
             change_every_ms,
+            call_every_ms: 55.0,
             tampering,
         }
     }
 
+    /// A day with a broken rule, and with so many updates that they meet more often.
     pub(super) fn tampered(seed: u64, tampering: Tampering, weather: Weather) -> Self {
-        Self { tampering: Some(tampering), weather, ..Self::of(seed) }
+        Self { tampering: Some(tampering), weather, call_every_ms: 25.0, ..Self::of(seed) }
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use super::calls::Caller;
 use super::documents::PREFIX;
+use super::edits::Order;
 use super::process::{self, Life};
 use super::settings::{self, FLAGS};
 use super::world::World;
@@ -206,27 +207,25 @@ fn serve(
         let dice = caller.world.dice.fork();
         let caller = Rc::new(caller);
         while serves.get() && !caller.world.is_closing() {
-            sleep(dice.around(CALL_EVERY_MS)).await;
+            sleep(dice.around(caller.world.plan.call_every_ms)).await;
             let flag = settings::any_flag(&dice);
             let Some(entity) = dice.choose(FLAGS[flag].1) else { continue };
+            let order = entity.starts_with(PREFIX).then(|| Order::next(&caller.world, entity));
             let hesitates = match dice.one_in(20) {
                 true => dice.millis(0..300),
                 false => Duration::ZERO,
             };
             let (caller, counted) = (Rc::clone(&caller), Weak::clone(&calls));
             tokio::task::spawn_local(async move {
-                match entity.starts_with(PREFIX) {
-                    true => caller.edit(entity, hesitates).await,
-                    false => caller.update(flag, entity, hesitates).await,
+                match order {
+                    Some(order) => caller.edit(order, hesitates).await,
+                    None => caller.update(flag, entity, hesitates).await,
                 }
                 drop(counted);
             });
         }
     }
 }
-
-/// Between two updates that come to one sidecar, on average.
-const CALL_EVERY_MS: f64 = 40.0;
 
 /// How long a sidecar that ends waits for its updates.
 const DRAIN: Duration = Duration::from_secs(10);

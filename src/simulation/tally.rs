@@ -26,6 +26,8 @@ pub(super) struct Tally {
     pub(super) undone_by_kill: u64,
     /// And acknowledged updates of documents that the store forgot.
     pub(super) forgotten: u64,
+    /// How many callers with an idempotency key were given the answer of an earlier call.
+    pub(super) replays: u64,
     /// Updates of documents that were refused, by entity.
     pub(super) denied: BTreeMap<String, Vec<UpdateId>>,
     /// How many changes of flags were made.
@@ -57,6 +59,12 @@ impl Tally {
         }
     }
 
+    /// A caller who came again was told what its earlier call was told, or would have been.
+    pub(super) fn replayed(&mut self, entity: &str, id: UpdateId) {
+        self.replays += 1;
+        self.all.entry(entity.to_owned()).or_default().push(id);
+    }
+
     pub(super) fn refused(&mut self, error: &LeaseError) {
         let why = match error {
             LeaseError::QueueFull { .. } => "queue full",
@@ -84,6 +92,7 @@ impl Tally {
         self.undone_without_store += other.undone_without_store;
         self.undone_by_kill += other.undone_by_kill;
         self.forgotten += other.forgotten;
+        self.replays += other.replays;
         self.flips += other.flips;
     }
 
@@ -97,6 +106,7 @@ impl Tally {
             undone_without_store,
             undone_by_kill,
             forgotten,
+            replays,
             flips,
             faults,
             ..
@@ -104,7 +114,7 @@ impl Tally {
         format!(
             "acknowledged {acknowledged:?}, unknown {unknown}, refused {refused:?}, lost {lost}, \
              undone without the store {undone_without_store}, by a kill {undone_by_kill}, \
-             forgotten by the store {forgotten}, \
+             forgotten by the store {forgotten}, replayed {replays}, \
              changes {flips}, faults {faults:?}"
         )
     }

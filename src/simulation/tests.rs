@@ -100,6 +100,7 @@ fn seeds() {
             assert!(tally.acknowledged.contains_key(&protection), "never had: {protection:?}");
         }
         assert!(tally.lost > 0, "the legacy app loses nothing: what is this for?");
+        assert!(tally.forgotten > 0 && tally.replays > 0);
         assert!(tally.unknown > 0 && tally.flips > 0 && !tally.refused.is_empty());
     }
 }

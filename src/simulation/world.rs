@@ -13,7 +13,8 @@ use tokio::time::{sleep, timeout};
 
 use super::app::{Apps, UpdateId};
 use super::dice::Dice;
-use super::documents::Change;
+use super::documents::Asked;
+use super::edits::Order;
 use super::faults;
 use super::history::History;
 use super::network::{Background, Network};
@@ -62,8 +63,10 @@ pub(super) struct World {
     pub(super) redis: Redis,
     pub(super) network: Network,
     pub(super) tally: Rc<RefCell<Tally>>,
-    /// What each update of a document changes.
-    pub(super) changes: Rc<RefCell<BTreeMap<UpdateId, Change>>>,
+    /// What each update of a document is.
+    pub(super) asked: Rc<RefCell<BTreeMap<UpdateId, Asked>>>,
+    /// Updates with an idempotency key whose callers come again, unless they get an answer first.
+    pub(super) again: Rc<RefCell<BTreeMap<UpdateId, Order>>>,
     sidecars: Rc<RefCell<Vec<Rc<Sidecar>>>>,
     lives: Rc<RefCell<BTreeMap<String, u32>>>,
     background: Background,
@@ -105,7 +108,8 @@ impl World {
             redis,
             network,
             tally: Rc::default(),
-            changes: Rc::default(),
+            asked: Rc::default(),
+            again: Rc::default(),
             sidecars: Rc::default(),
             lives: Rc::default(),
             background,

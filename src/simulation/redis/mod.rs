@@ -106,6 +106,11 @@ impl Redis {
         self.set_mode(Mode::Running);
     }
 
+    /// Which run it is: another one each time that it starts.
+    pub(super) fn run(&self) -> u64 {
+        self.inner.state.run.get()
+    }
+
     /// What it holds now.
     pub(super) fn copy(&self) -> Data {
         self.inner.state.data.borrow().clone()
@@ -242,7 +247,8 @@ impl State {
         let done = does();
         let after = self.data.borrow().document(key);
         if before != after {
-            let write = Write::of(document, hand, before.as_ref(), after.as_ref());
+            let write =
+                Write::of(document, (hand, self.run.get()), before.as_ref(), after.as_ref());
             self.data.borrow_mut().writes.push(Rc::clone(&write));
             self.writes.borrow_mut().push(write);
         }
