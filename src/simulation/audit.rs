@@ -9,11 +9,15 @@ use super::settings::entities_with_documents;
 use super::tally::Tally;
 use super::world::World;
 
+/// For each update, its place in the order in which they were made, if nothing was forgotten.
+type Order = BTreeMap<UpdateId, usize>;
+
 /// What a line of writes shows.
 #[derive(Default)]
 struct Findings {
+    order: Order,
     /// Updates that were made.
-    made: BTreeSet<UpdateId>,
+    made: Order,
     /// Updates and places: a later update set the same place.
     followed: BTreeSet<(UpdateId, usize)>,
     /// By update and place: who put back what had been there before.
@@ -26,9 +30,9 @@ struct Findings {
 pub(super) fn accounts(world: &World, tally: &mut Tally) {
     let asked = world.asked.borrow();
     // What the store forgot meanwhile is no part of it.
-    let lasting = Findings::of(&world.redis.writes(), &asked);
     let ever = world.redis.all_writes();
-    let once = Findings::of(&ever, &asked).made;
+    let once = Findings::of(&ever, &asked, &Order::new()).made;
+    let lasting = Findings::of(&world.redis.writes(), &asked, &once);
     for write in ever.iter().filter_map(|it| Some((&it.document, it.damage.as_ref()?))) {
         world.history.breach(format!("{} {}", write.0, write.1));
     }
@@ -38,9 +42,9 @@ pub(super) fn accounts(world: &World, tally: &mut Tally) {
             |ids: &BTreeMap<String, Vec<UpdateId>>| ids.get(entity).cloned().unwrap_or_default();
         let promised: BTreeSet<UpdateId> = of(&tally.promised).into_iter().collect();
         for id in of(&tally.all) {
-            if !once.contains(&id) {
+            if !once.contains_key(&id) {
                 world.history.breach(format!("{entity}: #{id} was acknowledged and never made"));
-            } else if !lasting.made.contains(&id) {
+            } else if !lasting.made.contains_key(&id) {
                 tally.forgotten += 1;
             } else if let Some(by) = lasting.undone_by(id) {
                 tally.lost += 1;
@@ -52,15 +56,18 @@ pub(super) fn accounts(world: &World, tally: &mut Tally) {
                 }
             }
         }
-        for id in of(&tally.denied).into_iter().filter(|id| once.contains(id)) {
+        for id in of(&tally.denied).into_iter().filter(|id| once.contains_key(id)) {
             world.history.breach(format!("{entity}: #{id} was refused, and it was made"));
         }
+    }
+    if !world.history.breaches().is_empty() {
+        ever.iter().for_each(|write| world.history.note(format_args!("WRITE {write}")));
     }
 }
 
 impl Findings {
-    fn of(writes: &[Rc<Write>], asked: &BTreeMap<UpdateId, Asked>) -> Self {
-        let mut findings = Self::default();
+    fn of(writes: &[Rc<Write>], asked: &BTreeMap<UpdateId, Asked>, order: &Order) -> Self {
+        let mut findings = Self { order: order.clone(), ..Self::default() };
         for write in writes {
             match &write.hand {
                 // There was nothing to undo.
@@ -81,7 +88,8 @@ impl Findings {
             return self.breaches.push(format!("{document}: an edit wrote for {ids:?}"));
         };
         // One that is made again may find some of it in place.
-        if !self.made.contains(&id) && asked.get(&id).map(|it| it.change.places()) != Some(changed)
+        if !self.made.contains_key(&id)
+            && asked.get(&id).map(|it| it.change.places()) != Some(changed)
         {
             self.breaches.push(format!("{document}: the edit #{id} is made in part"));
         }
@@ -97,13 +105,17 @@ impl Findings {
             return self.breaches.push(format!("{document}: nobody asked for #{}", writer.id));
         };
         let own = asked.change.places();
-        let is_again = !self.made.insert(writer.id) && !asked.may_be_forgotten(*run);
+        let nth = self.made.len();
+        let is_again = self.made.contains_key(&writer.id) && !asked.may_be_forgotten(*run);
+        self.made.entry(writer.id).or_insert(nth);
         if is_again {
             self.breaches.push(format!("{document}: #{} is made twice", writer.id));
         }
         for place in (0..before.len()).filter(|place| before[*place] != after[*place]) {
             let (old, new) = (before[place], after[place]);
-            if own.contains(&place) && !is_again {
+            // One that the store forgot comes back where an app had read it before.
+            let is_later = self.order.get(&new) > self.order.get(&old);
+            if is_later || own.contains(&place) && !is_again {
                 self.followed.insert((old, place));
             } else if !self.followed.contains(&(old, place)) {
                 self.undone.insert((old, place), writer.clone());
@@ -119,7 +131,7 @@ impl Findings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::documents::{NEW, Stored, Values, text};
+    use super::super::documents::{Change, NEW, Stored, Values, text};
     use super::*;
 
     const APP: fn(UpdateId) -> Hand = |id| {
@@ -137,9 +149,9 @@ mod tests {
         let writes = writes.iter().map(|(hand, run, after)| {
             let [was, is] = [before, *after].map(stored);
             before = *after;
-            Write::of("d:1", (hand.clone(), *run), Some(&was), Some(&is))
+            Write::of("d:1", (hand.clone(), *run, 0), Some(&was), Some(&is))
         });
-        Findings::of(&writes.collect::<Vec<_>>(), &asked.collect())
+        Findings::of(&writes.collect::<Vec<_>>(), &asked.collect(), &Order::new())
     }
 
     fn stored(values: Values) -> Stored {
@@ -153,7 +165,7 @@ mod tests {
 
         let Findings { made, undone, breaches, .. } = found(&asked, &writes);
 
-        assert_eq!(made, BTreeSet::from([1, 2]));
+        assert_eq!(made, BTreeMap::from([(1, 0), (2, 1)]));
         assert!(undone.is_empty() && breaches.is_empty(), "{breaches:?}");
     }
 
@@ -201,7 +213,7 @@ mod tests {
     fn a_write_keeps_every_other_byte_and_the_time_to_live() {
         let damage = |after: Stored| {
             let before = stored(NEW);
-            Write::of("d:1", (Hand::Edit, 1), Some(&before), Some(&after)).damage.clone()
+            Write::of("d:1", (Hand::Edit, 1, 0), Some(&before), Some(&after)).damage.clone()
         };
         let good = stored([1, 0, 0, 0, 0]);
 

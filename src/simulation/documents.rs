@@ -3,6 +3,7 @@
 //! An update sets one or two of a document's places to its own number. So every write tells whose it is, what it undid, and whether
 //! it was made before.
 
+use std::fmt;
 use std::rc::Rc;
 
 use super::app::{UpdateId, Writer};
@@ -139,16 +140,30 @@ pub(super) struct Write {
     pub(super) hand: Hand,
     /// The run of the store.
     pub(super) run: u64,
+    /// By the store's clock, in milliseconds.
+    pub(super) at_ms: u64,
     pub(super) before: Values,
     pub(super) after: Values,
     /// What is wrong with it, whoever wrote what.
     pub(super) damage: Option<String>,
 }
 
+impl fmt::Display for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { document, run, at_ms, before, after, .. } = self;
+        write!(f, "{document} in run {run} at {at_ms}: {before:?} to {after:?} by ")?;
+        match &self.hand {
+            Hand::Maker => f.write_str("the app"),
+            Hand::App(writer) => writer.fmt(f),
+            Hand::Edit => f.write_str("an edit"),
+        }
+    }
+}
+
 impl Write {
     pub(super) fn of(
         document: &str,
-        (hand, run): (Hand, u64),
+        (hand, run, at_ms): (Hand, u64, u64),
         before: Option<&Stored>,
         after: Option<&Stored>,
     ) -> Rc<Self> {
@@ -168,7 +183,7 @@ impl Write {
             }),
         };
         let (before, after) = (read(before).unwrap_or(NEW), read(after).unwrap_or(NEW));
-        Rc::new(Self { document: document.to_owned(), hand, run, before, after, damage })
+        Rc::new(Self { document: document.to_owned(), hand, run, at_ms, before, after, damage })
     }
 }
 

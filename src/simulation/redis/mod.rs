@@ -247,8 +247,12 @@ impl State {
         let done = does();
         let after = self.data.borrow().document(key);
         if before != after {
-            let write =
-                Write::of(document, (hand, self.run.get()), before.as_ref(), after.as_ref());
+            let write = Write::of(
+                document,
+                (hand, self.run.get(), self.now_ms()),
+                before.as_ref(),
+                after.as_ref(),
+            );
             self.data.borrow_mut().writes.push(Rc::clone(&write));
             self.writes.borrow_mut().push(write);
         }
