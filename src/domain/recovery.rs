@@ -135,8 +135,16 @@ fn is_waited_for(at: &Return<'_>, id: &String) -> bool {
     if is_back && (member.drained || at.phase == Phase::Rallying) {
         return false;
     }
-    // Whoever was silent for that long has nothing under way.
-    if member.heard_ms.saturating_add(at.quarantine_ms) <= at.now_ms {
+    // Whoever was silent for that long has nothing under way. But what is left from before this store may be old: one that took
+    // over, or was restored, has forgotten when others were heard of last.
+    let heard_ms = match at.before {
+        _ if is_here => member.heard_ms,
+        Before::AnotherStore(_) if remembered => return true,
+        // It was silent for that long when we were there.
+        Before::AnotherStore(_) => member.heard_ms,
+        Before::Nothing | Before::SameStore(_) => member.heard_ms.max(at.founded_ms),
+    };
+    if heard_ms.saturating_add(at.quarantine_ms) <= at.now_ms {
         return false;
     }
     match at.before {
@@ -233,8 +241,21 @@ mod tests {
         let forgotten = [member("b", 95_000, "older", true)];
         let at = returned(Before::AnotherStore(&known), &forgotten, 100_001);
         assert_eq!(decide(&at), others(&["b"]));
-        let at = returned(Before::AnotherStore(&known), &long_dead, 100_001);
+        let at = returned(Before::AnotherStore(&nobody), &long_dead, 100_001);
         assert_eq!(decide(&at), Verdict::Go);
+    }
+
+    #[test]
+    fn a_store_that_was_restored_does_not_know_who_was_heard_of_since() {
+        let (nobody, known) = (BTreeSet::new(), ids(&["b"]));
+        let members = [member("b", 20_000, "older", true)];
+        let founded_ms = 98_000;
+        for before in [Before::AnotherStore(&known), Before::Nothing, Before::SameStore(&nobody)] {
+            let at = |now_ms| decide(&Return { founded_ms, ..returned(before, &members, now_ms) });
+
+            assert_eq!(at(100_001), others(&["b"]), "{before:?}");
+            assert_eq!(at(110_000), Verdict::Go, "{before:?}");
+        }
     }
 
     #[test]
@@ -287,7 +308,7 @@ mod tests {
 
             if verdict == Verdict::Go {
                 let said_so = drained && same && heard >= 100_000;
-                let over = now >= 110_000 || heard + QUARANTINE <= now;
+                let over = now >= 110_000 || same && heard + QUARANTINE <= now;
                 prop_assert!(said_so || over);
             }
         }
