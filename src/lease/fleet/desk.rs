@@ -197,13 +197,14 @@ impl Inner {
             stands = true;
             tokio::select! {
                 biased;
-                grant = &mut granted => match grant {
-                    // In a cluster it has to be confirmed; and so does one whose sender was replaced.
-                    Ok(grant) if !place.cluster => {
-                        let at = hold::instant_of(grant.at_ms, read_ms, sent, clock::now());
-                        return Ok(held(grant.top, at, grant.ttl));
-                    }
-                    _ => {}
+                // In a cluster it has to be confirmed; and so does one whose sender was replaced, or that comes too late to be
+                // of this question.
+                grant = &mut granted => if let Ok(grant) = grant
+                    && !place.cluster
+                    && let Some(at) =
+                        hold::instant_of(grant.at_ms, read_ms, sent, clock::now())
+                {
+                    return Ok(held(grant.top, at, grant.ttl));
                 },
                 () = question.reply.closed() => {
                     return Err(Ended { refused: Refused::Unreachable, stands });

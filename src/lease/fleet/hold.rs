@@ -96,13 +96,19 @@ impl Hold {
     }
 }
 
-/// When the store's clock read `then`, by ours, at the earliest: at `sent` or later it read `read`.
-pub(super) fn instant_of(then_ms: u64, read_ms: u64, sent: Instant, now: Instant) -> Instant {
-    let after = Duration::from_millis(then_ms.saturating_sub(read_ms));
+/// When the store's clock read `then`, by ours, at the earliest: at `sent` or later it read `read`, and said that the lease was
+/// another's. `None` for a grant from before that: it came late, and had run out by then.
+pub(super) fn instant_of(
+    then_ms: u64,
+    read_ms: u64,
+    sent: Instant,
+    now: Instant,
+) -> Option<Instant> {
+    let after = Duration::from_millis(then_ms.checked_sub(read_ms)?);
     // The store's clock may run faster than ours.
     let slow = after.saturating_sub(after / DRIFT).saturating_sub(GRAIN);
     // A clock that was set forward must not make a grant of the future.
-    (sent + slow).min(now)
+    Some((sent + slow).min(now))
 }
 
 #[cfg(test)]
@@ -170,14 +176,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_grant_from_before_the_lease_was_said_to_be_anothers_is_none() {
+        let sent = clock::now();
+
+        assert_eq!(instant_of(9_999, 10_000, sent, sent), None);
+        assert!(instant_of(10_000, 10_000, sent, sent).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_grant_that_came_late_counts_from_when_it_was_made() {
         let sent = clock::now();
         let now = sent + Duration::from_secs(20);
 
-        let at = instant_of(11_000, 10_000, sent, now);
+        let at = instant_of(11_000, 10_000, sent, now).unwrap();
 
         assert!(at <= sent + Duration::from_secs(1) && at >= sent + Duration::from_millis(980));
         assert!(!hold(at).covers_a_call(now), "this process stood still meanwhile");
-        assert_eq!(instant_of(u64::MAX, 0, sent, now), now);
+        assert_eq!(instant_of(u64::MAX, 0, sent, now), Some(now));
     }
 }
