@@ -42,7 +42,7 @@ use script::Hashes;
 
 pub(crate) use error::CallError;
 #[cfg(test)]
-use error::Cause;
+pub(crate) use error::Cause;
 pub(crate) use script::Script;
 
 /// What a command is for: each has a connection of its own, so that none waits behind another's.

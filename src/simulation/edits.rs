@@ -61,7 +61,7 @@ impl Order {
         let change = Change::any(dice);
         // Without the store an update goes on without its key, if it does.
         let has_key = world.plan.on_store_loss == OnStoreLoss::Reject && dice.one_in(HAS_KEY);
-        let keyed_in = has_key.then(|| world.redis.run());
+        let keyed_in = has_key.then(|| world.redis.which_run());
         world.asked.borrow_mut().insert(id, Asked { change, keyed_in });
         Self { id, entity, change, has_key, tries: 0, due: clock::now() }
     }

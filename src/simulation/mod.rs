@@ -14,7 +14,7 @@ mod network;
 mod operator;
 mod plan;
 mod process;
-mod redis;
+pub(crate) mod redis;
 mod settings;
 mod sidecar;
 mod tally;

@@ -28,8 +28,8 @@ impl Fleet {
         redis.set(&key_of("A"), &document(planned));
         let (app, gate) = Upstream::gated();
         // On a busy machine an edit would be late.
-        let patient = "[store]\ntimeout = \"5s\"";
-        let toml = flag(&redis, "reject", "").replacen("[store]", patient, 1);
+        let (hasty, patient) = ("timeout = \"50ms\"", "timeout = \"5s\"");
+        let toml = flag(&redis, "reject", "").replacen(hasty, patient, 1);
         let start = |_| Sidecar::at(&app.url()).with(&toml).start();
         (Self { sidecars: (0..SIDECARS).map(start).collect(), redis, _app: app }, gate)
     }

@@ -28,7 +28,7 @@ mod tests;
 #[cfg(test)]
 pub(crate) use tests::config as test_config;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ struct Detector<R> {
     clock: Clock,
     local: LocalJournal,
     state: DetectorState,
-    entities: HashMap<JournalKey, Entity>,
+    entities: BTreeMap<JournalKey, Entity>,
     /// Updates that were sent and have not ended, by their number.
     sent: BTreeMap<u64, Sent>,
     /// Waiting to be appended, over all entities.
@@ -147,7 +147,7 @@ impl<R: EntityReader + 'static> Detector<R> {
             clock: Clock::new(matches!(parts.journals, Journals::Fleet(_)).then_some(clock_id)),
             local: LocalJournal::default(),
             state: DetectorState::Off,
-            entities: HashMap::new(),
+            entities: BTreeMap::new(),
             sent: BTreeMap::new(),
             drafts: 0,
             shared: Shared::default(),

@@ -57,7 +57,7 @@ impl JournalClerk {
         let other_store = stamped_for.is_some_and(|store| !is_of(store, &connected.identity));
         let question = Command::question();
         let command = if other_store { &question } else { command };
-        let keys = self.keys_of(&command.entities, &connected);
+        let keys = keys_of(&self.keys, &command.entities, &connected.identity);
         let first = [self.sidecar.as_bytes()].into_iter();
         let words: Vec<&[u8]> = first.chain(command.words.iter().map(Vec::as_slice)).collect();
         let asked = clock::now();
@@ -68,7 +68,7 @@ impl JournalClerk {
 
     async fn leave(&self) {
         if let Some(connected) = self.connected() {
-            let marks = [self.keys.journal_marks(&short(&connected))];
+            let marks = [self.keys.journal_marks(&short(&connected.identity))];
             let words = [self.sidecar.as_bytes()];
             // Where it fails the mark is forgotten for its age.
             drop(self.run_script(&LEAVE, &marks, &words, &connected).await);
@@ -77,16 +77,6 @@ impl JournalClerk {
 
     fn connected(&self) -> Option<Connected> {
         self.remote.status().borrow().connected.clone()
-    }
-
-    fn keys_of(&self, entities: &[JournalKey], connected: &Connected) -> Vec<String> {
-        let store = short(connected);
-        let names = &self.keys;
-        let first = [names.journal_marks(&store), names.sidecars(), names.epoch()];
-        let of_entities = entities.iter().flat_map(|JournalKey { flag, entity }| {
-            [names.journal(&store, flag, entity), names.journal_claim(&store, flag, entity)]
-        });
-        first.into_iter().chain(of_entities).collect()
     }
 
     async fn run_script(
@@ -103,8 +93,18 @@ impl JournalClerk {
     }
 }
 
-/// A short name for the servers that are connected to.
-fn short(connected: &Connected) -> String {
-    let digest = Sha256::digest(connected.identity.as_bytes());
+/// The keys of an exchange about these entities, in the store that is these servers.
+pub(super) fn keys_of(names: &Keys, entities: &[JournalKey], servers: &str) -> Vec<String> {
+    let store = short(servers);
+    let first = [names.journal_marks(&store), names.sidecars(), names.epoch()];
+    let of_entities = entities.iter().flat_map(|JournalKey { flag, entity }| {
+        [names.journal(&store, flag, entity), names.journal_claim(&store, flag, entity)]
+    });
+    first.into_iter().chain(of_entities).collect()
+}
+
+/// A short name for servers.
+fn short(servers: &str) -> String {
+    let digest = Sha256::digest(servers.as_bytes());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -13,6 +13,8 @@ mod command;
 mod handle;
 mod scripts;
 #[cfg(test)]
+pub(crate) mod simulated;
+#[cfg(test)]
 mod tests;
 
 use crate::clock::Instant;
@@ -105,12 +107,6 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    /// That of a claim, for a store of a test's own.
-    #[cfg(test)]
-    pub(crate) fn numbered(number: u64) -> Self {
-        Self { number, lost: 0 }
-    }
-
     /// Whether both are of one claim: if not, others may have checked the entity in between.
     pub(crate) fn is_of_the_claim_of(self, other: Self) -> bool {
         self.number == other.number

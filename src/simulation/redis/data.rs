@@ -59,9 +59,13 @@ const COMMANDS: &[(&str, bool)] = &[
     ("INCR", true),
     ("INCRBY", true),
     ("LINDEX", false),
+    ("LLEN", false),
     ("LPOP", true),
     ("LPOS", false),
+    ("LPUSH", true),
+    ("LRANGE", false),
     ("LREM", true),
+    ("LTRIM", true),
     ("PEXPIRE", true),
     ("PTTL", false),
     ("RPUSH", true),
@@ -168,6 +172,7 @@ impl Data {
                     [b"NX"] => None,
                     [b"KEEPTTL"] => self.entries.get(key).and_then(|entry| entry.expires),
                     [b"PX", time] => Some(now_ms + number(time)?),
+                    [b"KEEPTTL"] => self.entries.get(key).and_then(|entry| entry.expires),
                     _ => return not_simulated(name, args),
                 };
                 let entry = Entry { value: Value::String(value.to_vec()), expires };
@@ -215,8 +220,13 @@ impl Data {
     }
 
     fn of_list(&mut self, name: &str, key: &[u8], args: &[&[u8]]) -> Outcome {
-        if name != "RPUSH" && !self.entries.contains_key(key) {
-            return Ok(if name == "LREM" { Reply::Integer(0) } else { Reply::Nil });
+        if !name.ends_with("PUSH") && !self.entries.contains_key(key) {
+            return Ok(match name {
+                "LREM" | "LLEN" => Reply::Integer(0),
+                "LRANGE" => Reply::Array(Vec::new()),
+                "LTRIM" => Reply::ok(),
+                _ => Reply::Nil,
+            });
         }
         let Value::List(list) = self.at(key, Value::List(VecDeque::new())) else {
             return Err(Refusal::WrongType);
@@ -232,6 +242,19 @@ impl Data {
                 let before = list.len();
                 list.retain(|it| it != element);
                 count(before - list.len())
+            }
+            ("LLEN", []) => count(list.len()),
+            ("LRANGE", [b"0", b"-1"]) => {
+                Reply::Array(list.iter().cloned().map(Reply::Bulk).collect())
+            }
+            ("LTRIM", [first, b"-1"]) => {
+                let first = usize::try_from(number(first)?).unwrap();
+                list.drain(..first.min(list.len()));
+                Reply::ok()
+            }
+            ("LPUSH", [element]) => {
+                list.push_front(element.to_vec());
+                count(list.len())
             }
             ("RPUSH", [element]) => {
                 list.push_back(element.to_vec());

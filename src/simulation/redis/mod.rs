@@ -27,7 +27,7 @@ pub(super) use data::Data;
 
 /// The server. Clones are the same one.
 #[derive(Clone)]
-pub(super) struct Redis {
+pub(crate) struct Redis {
     inner: Rc<Inner>,
 }
 
@@ -40,6 +40,8 @@ struct Inner {
 struct State {
     data: RefCell<Data>,
     run: Cell<u64>,
+    /// How far its clock was set, in microseconds.
+    set_by: Cell<i64>,
     /// Whether it runs, or stands still, or is gone.
     mode: watch::Sender<Mode>,
     connections: RefCell<BTreeMap<u64, Subscriber>>,
@@ -68,10 +70,11 @@ struct Subscriber {
 }
 
 impl Redis {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let state = Rc::new(State {
             data: RefCell::default(),
             run: Cell::new(1),
+            set_by: Cell::new(0),
             mode: watch::Sender::new(Mode::Running),
             connections: RefCell::default(),
             next_connection: Cell::new(0),
@@ -107,8 +110,46 @@ impl Redis {
     }
 
     /// Which run it is: another one each time that it starts.
-    pub(super) fn run(&self) -> u64 {
+    pub(super) fn which_run(&self) -> u64 {
         self.inner.state.run.get()
+    }
+
+    /// Forgets everything, as it goes on.
+    pub(crate) fn forget(&self) {
+        *self.inner.state.data.borrow_mut() = Data::default();
+    }
+
+    /// Its clock is set.
+    pub(crate) fn set_clock(&self, micros: i64) {
+        let set_by = &self.inner.state.set_by;
+        set_by.set(set_by.get() + micros);
+    }
+
+    /// The time that it shows, in microseconds.
+    pub(crate) fn now_us(&self) -> u64 {
+        self.inner.state.now_us()
+    }
+
+    /// Makes a script known; its name.
+    pub(crate) fn load(&self, text: &str) -> String {
+        self.inner.scripts.load(text)
+    }
+
+    /// Runs a script at once, for whoever has a network of his own; what the server answers, as it is written.
+    pub(crate) fn run_script(&self, name: &str, keys: &[String], arguments: &[&[u8]]) -> Vec<u8> {
+        let keys: Vec<Vec<u8>> = keys.iter().map(|key| key.clone().into_bytes()).collect();
+        let arguments: Vec<Vec<u8>> = arguments.iter().map(|word| word.to_vec()).collect();
+        let reply = self.inner.scripts.run(name, &keys, &arguments);
+        let mut bytes = Vec::new();
+        reply.unwrap_or(Reply::Nil).write(&mut bytes);
+        bytes
+    }
+
+    /// Writes a value.
+    pub(crate) fn write(&self, command: &str, words: &[&[u8]]) {
+        let words: Vec<Vec<u8>> = words.iter().map(|word| word.to_vec()).collect();
+        let written = self.inner.state.run(command, &words);
+        assert!(written.is_ok(), "{command} is not simulated");
     }
 
     /// What it holds now.
@@ -155,7 +196,7 @@ impl Redis {
     }
 
     /// What somebody wanted that is not simulated.
-    pub(super) fn faults(&self) -> Vec<String> {
+    pub(crate) fn faults(&self) -> Vec<String> {
         self.inner.state.faults.borrow().clone()
     }
 
@@ -267,7 +308,8 @@ impl State {
 impl Host for State {
     fn now_us(&self) -> u64 {
         let wall: Duration = clock::wall();
-        u64::try_from(wall.as_micros()).unwrap()
+        let passed = u64::try_from(wall.as_micros()).unwrap();
+        passed.saturating_add_signed(self.set_by.get())
     }
 
     fn run(&self, name: &str, words: &[Vec<u8>]) -> Result<Reply, Refusal> {

@@ -8,7 +8,7 @@ fn a_store_that_fails_now_and_then() {
     for seed in 0..15 {
         in_virtual_time(async move {
             let world = Rc::new(World::fleet(seed, 3));
-            world.sides.iter().for_each(|side| side.link.knobs().failing.set(4));
+            world.sides.iter().for_each(|side| side.link().knobs().failing.set(4));
 
             Traffic::usual().pass(&world).await;
 
@@ -24,7 +24,7 @@ fn a_store_out_of_reach_of_one_sidecar_or_all_for_longer_than_a_claim_lasts() {
             let world = Rc::new(World::fleet(seed, 3));
             let cut = |all: bool, is_cut: bool| {
                 let sides = world.sides.iter().take(if all { 3 } else { 1 });
-                sides.for_each(|side| side.link.knobs().cut.set(is_cut));
+                sides.for_each(|side| side.link().knobs().cut.set(is_cut));
             };
 
             let traffic = Traffic { pause: 300, ..Traffic::usual() }.start(&world);
@@ -55,7 +55,7 @@ fn a_store_that_forgets_or_is_replaced() {
                 sleep(ms(800 + world.dice.below(300))).await;
                 world.store().replace(replaced % 2 == 0);
                 for side in &world.sides {
-                    let (link, dice) = (side.link.clone(), world.dice.clone());
+                    let (link, dice) = (side.link().clone(), world.dice.clone());
                     spawn_local(async move {
                         dice.pause(1_000).await;
                         link.join();

@@ -78,7 +78,7 @@ fn a_loss_is_counted_once_whoever_finds_it_twice() {
         let found_again = Rc::clone(&found_again);
         in_virtual_time(async move {
             let world = Rc::new(World::fleet(seed, 2));
-            let knobs = world.sides[0].link.knobs();
+            let knobs = world.sides[0].link().knobs();
             world.update(0, "e", 0, 1, Fate::Acknowledged(4)).await;
             world.calm().await;
 

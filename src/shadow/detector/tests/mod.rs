@@ -26,10 +26,11 @@ use crate::config::{self, Config};
 use crate::domain::effects::history::Ending;
 use crate::domain::flag::Path;
 use crate::domain::trace::TraceContext;
+use crate::shadow::journal::simulated::{SimulatedStore, serve};
 use crate::shadow::notebook::{Noted, Written};
 use crate::telemetry::{RouteIndex, Topology};
 use app::{App, FIELDS};
-use store::{Link, Store};
+use store::Link;
 
 /// The only flag.
 const FLAG: FlagIndex = FlagIndex(0);
@@ -37,10 +38,16 @@ const FLAG: FlagIndex = FlagIndex(0);
 /// How long a write may still land after its call was given up.
 const SETTLES: Duration = Duration::from_millis(400);
 
-const CONFIG: &str = r#"
+/// When a world begins.
+const BEGINNING: Duration = Duration::from_secs(1_790_000_000);
+
+const LEGACY: &str = r#"
 [legacy]
 url = "http://127.0.0.1:9"
 settle_after_timeout = "400ms"
+"#;
+
+const CONFIG: &str = r#"
 [flags.numbers]
 entity = "{e}"
 [[flags.numbers.routes]]
@@ -50,6 +57,9 @@ path = "/e/{e}/{n}"
 effect = { pointer = "/fields/{n}", value = "body:/value" }
 [flags.numbers.verify]
 read = "/e/{e}"
+"#;
+
+const TIMES: &str = r#"
 settle = "100ms"
 interval = "500ms"
 "#;
@@ -59,11 +69,16 @@ const READS: &str = "max_reads = 1000";
 
 /// A configuration with one flag, with more lines of its `verify`.
 pub(crate) fn config(verify: &str) -> Config {
+    config_of(LEGACY, &format!("{TIMES}{verify}"))
+}
+
+/// A configuration with one flag, with these lines of `legacy` and `verify`.
+fn config_of(legacy: &str, verify: &str) -> Config {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, Relaxed);
     let file =
         std::env::temp_dir().join(format!("interlock-detector-{}-{number}", std::process::id()));
-    std::fs::write(&file, format!("{CONFIG}{verify}")).unwrap();
+    std::fs::write(&file, format!("{legacy}{CONFIG}{verify}")).unwrap();
     let loaded = config::load(std::slice::from_ref(&file), std::iter::empty());
     std::fs::remove_file(&file).unwrap();
     loaded.unwrap_or_else(|problems| panic!("{problems}")).config
@@ -76,7 +91,11 @@ fn ms(millis: u64) -> Duration {
 /// Runs something in virtual time.
 fn in_virtual_time(run: impl Future<Output = ()>) {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    LocalSet::new().block_on(&runtime, run);
+    LocalSet::new().block_on(&runtime, async {
+        // Commands are numbered by it, and the store has its time from it.
+        let _wall = clock::simulate_wall(BEGINNING);
+        run.await;
+    });
 }
 
 /// Random choices from one seed. Clones share it.
@@ -122,15 +141,17 @@ struct Side {
     telemetry: Telemetry,
     /// How many entities the detector has something to do with.
     busy: Rc<Cell<usize>>,
-    link: Link,
-    task: AbortHandle,
+    /// For so many milliseconds at most it does nothing, now and then.
+    stalls: Rc<Cell<u64>>,
+    link: Option<Link>,
+    tasks: Vec<AbortHandle>,
 }
 
 /// Sidecars in front of one app.
 struct World {
     app: App,
     dice: Dice,
-    store: Option<Store>,
+    store: Option<SimulatedStore>,
     sides: Vec<Side>,
 }
 
@@ -147,20 +168,23 @@ impl World {
 
     /// So many sidecars over one store.
     fn fleet(seed: u64, sidecars: usize) -> Self {
-        Self::new(seed, sidecars, Some(Store::new()), READS)
+        Self::new(seed, sidecars, Some(SimulatedStore::new()), READS)
     }
 
     /// With more lines of `verify`.
-    fn new(seed: u64, sidecars: usize, store: Option<Store>, verify: &str) -> Self {
+    fn new(seed: u64, sidecars: usize, store: Option<SimulatedStore>, verify: &str) -> Self {
+        Self::with(seed, sidecars, store, config(verify))
+    }
+
+    fn with(seed: u64, sidecars: usize, store: Option<SimulatedStore>, config: Config) -> Self {
         let dice = Dice::of(seed);
         let app = App::new(dice.clone());
-        let config = config(verify);
         let side = |number| Side::start(number, &config, &app, store.clone(), &dice);
         let sides = (0..sidecars).map(side).collect();
         Self { app, dice, store, sides }
     }
 
-    fn store(&self) -> &Store {
+    fn store(&self) -> &SimulatedStore {
         self.store.as_ref().unwrap()
     }
 
@@ -266,7 +290,7 @@ impl World {
         let limit = clock::now() + Duration::from_secs(600);
         // What was noted last has to be taken up first.
         sleep(4 * TURN).await;
-        while self.sides.iter().any(|side| !side.task.is_finished() && side.busy.get() > 0) {
+        while self.sides.iter().any(|side| !side.is_gone() && side.busy.get() > 0) {
             assert!(clock::now() < limit, "it never comes to an end");
             sleep(ms(100)).await;
         }
@@ -280,29 +304,48 @@ impl World {
 }
 
 impl Side {
-    fn start(number: usize, config: &Config, app: &App, store: Option<Store>, dice: &Dice) -> Self {
+    fn start(
+        number: usize,
+        config: &Config,
+        app: &App,
+        store: Option<SimulatedStore>,
+        dice: &Dice,
+    ) -> Self {
         let topology =
             Topology { flags: vec!["numbers".into()], routes: vec![("number".into(), 0)] };
         let telemetry = Telemetry::new(&topology);
         let (notebook, notes) = Notebook::new(config).unwrap();
         let sidecar = format!("sidecar-{number}");
+        let (journal, requests) = FleetJournal::new();
+        let link = store.clone().map(|store| Link::new(sidecar.clone(), store, dice.clone()));
+        let clerk = link.clone().zip(store).map(|(link, store)| {
+            spawn_local(serve(sidecar.clone(), store, link, requests)).abort_handle()
+        });
         let parts = Parts {
             notebook: notebook.clone(),
             notes,
-            journals: match &store {
-                None => Journals::Local,
-                // What it asks is answered here, and what it hears from nobody is passed over.
-                Some(_) => Journals::Fleet(FleetJournal::new().0),
-            },
+            journals: if link.is_some() { Journals::Fleet(journal) } else { Journals::Local },
             records: Records::of_a_test(),
             telemetry: telemetry.clone(),
-            sidecar: sidecar.clone(),
+            sidecar,
         };
-        let (busy, link) = (Rc::new(Cell::new(0)), Link::new(sidecar, store, dice.clone()));
+        let (busy, stalls) = (Rc::default(), Rc::default());
         let (tell, ended) = mpsc::unbounded_channel();
         let detector = Detector::new(config, parts, app.clone(), tell);
-        let task = spawn_local(run_over(detector, ended, link.clone(), Rc::clone(&busy)));
-        Self { notebook, telemetry, busy, link, task: task.abort_handle() }
+        let turns =
+            Turns { dice: dice.clone(), busy: Rc::clone(&busy), stalls: Rc::clone(&stalls) };
+        let detector = spawn_local(turns.run(detector, ended)).abort_handle();
+        let tasks = [detector].into_iter().chain(clerk).collect();
+        Self { notebook, telemetry, busy, stalls, link, tasks }
+    }
+
+    /// Its way to the store.
+    fn link(&self) -> &Link {
+        self.link.as_ref().unwrap()
+    }
+
+    fn is_gone(&self) -> bool {
+        self.tasks.iter().any(AbortHandle::is_finished)
     }
 
     fn count(&self, series: &str) -> usize {
@@ -318,44 +361,35 @@ impl Side {
 
     /// Ends it as a crash would.
     fn crash(&self) {
-        self.task.abort();
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
-/// What `run` does, with the store of this world.
-async fn run_over(
-    mut detector: Detector<App>,
-    mut ended: mpsc::UnboundedReceiver<Ended>,
-    link: Link,
+/// What `run` does, on a thread that others may hold up.
+struct Turns {
+    dice: Dice,
     busy: Rc<Cell<usize>>,
-) {
-    let (tell, mut answers) = mpsc::unbounded_channel();
-    detector.start();
-    let mut turns = interval(TURN);
-    let mut on_its_way = false;
-    loop {
-        tokio::select! {
-            biased;
-            Some(ended) = ended.recv() => {
-                if matches!(ended, Ended::Read(..)) {
-                    detector.take(ended);
-                }
+    stalls: Rc<Cell<u64>>,
+}
+
+impl Turns {
+    async fn run(self, mut detector: Detector<App>, mut ended: mpsc::UnboundedReceiver<Ended>) {
+        detector.start();
+        let mut turns = interval(TURN);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                Some(ended) = ended.recv() => detector.take(ended),
+                _ = turns.tick() => detector.turn(),
             }
-            Some(answer) = answers.recv() => {
-                on_its_way = false;
-                detector.take(Ended::Exchange(answer));
+            // What is not settled yet may come to be checked anew.
+            let untold =
+                detector.shared.settled.len() + usize::from(detector.shared.asked.is_some());
+            self.busy.set(detector.entities.len() + untold);
+            if self.stalls.get() > 0 && self.dice.one_in(20) {
+                self.dice.pause(self.stalls.get()).await;
             }
-            _ = turns.tick() => detector.turn(),
         }
-        if !on_its_way && let Some(asked) = &detector.shared.asked {
-            on_its_way = true;
-            let (link, tell, exchange) = (link.clone(), tell.clone(), asked.exchange.clone());
-            spawn_local(async move {
-                tell.send(link.exchange(exchange).await).ok();
-            });
-        }
-        // What is not settled yet may come to be checked anew.
-        let untold = detector.shared.settled.len() + usize::from(on_its_way);
-        busy.set(detector.entities.len() + untold);
     }
 }
