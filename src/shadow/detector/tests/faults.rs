@@ -8,7 +8,7 @@ fn a_store_that_fails_now_and_then() {
     for seed in 0..15 {
         in_virtual_time(async move {
             let world = Rc::new(World::fleet(seed, 3));
-            world.sides.iter().for_each(|side| side.link().knobs().failing.set(4));
+            world.sides().iter().for_each(|side| side.link().knobs().failing.set(4));
 
             Traffic::usual().pass(&world).await;
 
@@ -23,8 +23,9 @@ fn a_store_out_of_reach_of_one_sidecar_or_all_for_longer_than_a_claim_lasts() {
         in_virtual_time(async move {
             let world = Rc::new(World::fleet(seed, 3));
             let cut = |all: bool, is_cut: bool| {
-                let sides = world.sides.iter().take(if all { 3 } else { 1 });
-                sides.for_each(|side| side.link().knobs().cut.set(is_cut));
+                for side in world.sides().iter().take(if all { 3 } else { 1 }) {
+                    side.link().knobs().cut.set(is_cut);
+                }
             };
 
             let traffic = Traffic { pause: 300, ..Traffic::usual() }.start(&world);
@@ -54,7 +55,7 @@ fn a_store_that_forgets_or_is_replaced() {
             for replaced in 0..6 {
                 sleep(ms(800 + world.dice.below(300))).await;
                 world.store().replace(replaced % 2 == 0);
-                for side in &world.sides {
+                for side in world.sides() {
                     let (link, dice) = (side.link().clone(), world.dice.clone());
                     spawn_local(async move {
                         dice.pause(1_000).await;
@@ -129,7 +130,7 @@ fn a_sidecar_that_crashes() {
             let traffic = Traffic { pause: 50, ..Traffic::usual() }.start(&world);
             sleep(ms(2_000 + world.dice.below(500))).await;
             // What went through it last nobody has been told of, and what was in flight lands all the same.
-            world.sides[0].crash();
+            world.side(0).crash();
             sleep(ms(20)).await;
             traffic.iter().for_each(tokio::task::JoinHandle::abort);
             let others = Traffic { callers: 6, pause: 1_000, ..Traffic::usual() };

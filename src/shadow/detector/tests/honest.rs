@@ -49,7 +49,7 @@ impl Traffic {
             let entity = format!("e{}", dice.below(self.entities));
             let (field, value) = (dice.below(FIELDS as u64) as usize, dice.below(WORDS));
             loop {
-                let (first, end) = (self.sides.0, self.sides.1.min(world.sides.len() as u64));
+                let (first, end) = (self.sides.0, self.sides.1.min(world.sides().len() as u64));
                 let side = (first + dice.below(end - first)) as usize;
                 let fate = fate(dice);
                 world.update(side, &entity, field, value, fate).await;
@@ -117,8 +117,8 @@ fn ways_to_the_store_that_are_longer_there_than_back_mislead_nobody() {
     for seed in 0..10 {
         in_virtual_time(async move {
             let world = Rc::new(World::fleet(seed, 3));
-            world.sides[0].link().knobs().takes.set((120, 0));
-            world.sides[1].link().knobs().takes.set((0, 120));
+            world.side(0).link().knobs().takes.set((120, 0));
+            world.side(1).link().knobs().takes.set((0, 120));
 
             Traffic::usual().pass(&world).await;
 
@@ -139,7 +139,7 @@ fn what_others_tell_of_while_an_entity_is_read_is_not_lost_for_it() {
             world.app.write("e", 0, 2);
             world.app.write("e", 0, 3);
             // The other sidecar has its say when the read has begun, and before it has ended.
-            world.sides[1].link().knobs().cut.set(true);
+            world.side(1).link().knobs().cut.set(true);
             world.app.knobs().read_takes.set(20_000);
             replaced.end(Ending::Acknowledged);
             last.end(Ending::Acknowledged);
@@ -147,7 +147,7 @@ fn what_others_tell_of_while_an_entity_is_read_is_not_lost_for_it() {
             while world.app.knobs().reads.get() == reads {
                 sleep(ms(10)).await;
             }
-            world.sides[1].link().knobs().cut.set(false);
+            world.side(1).link().knobs().cut.set(false);
             world.calm().await;
 
             assert_honest(&world, &format!("seed {seed}"), 3);

@@ -6,7 +6,7 @@ use super::*;
 async fn round(world: &Rc<World>, entity: &str, round: u64, window: u64) {
     let update = |field: usize| {
         let (world, entity) = (Rc::clone(world), entity.to_owned());
-        let side = field % world.sides.len();
+        let side = field % world.sides().len();
         spawn_local(async move {
             world.race(side, &entity, field, 100 * round + field as u64, window).await;
         })
@@ -78,19 +78,19 @@ fn a_loss_is_counted_once_whoever_finds_it_twice() {
         let found_again = Rc::clone(&found_again);
         in_virtual_time(async move {
             let world = Rc::new(World::fleet(seed, 2));
-            let knobs = world.sides[0].link().knobs();
+            let link = world.side(0).link().clone();
             world.update(0, "e", 0, 1, Fate::Acknowledged(4)).await;
             world.calm().await;
 
             world.update(0, "e", 0, 2, Fate::Dropped).await;
             sleep(ms(40 * seed)).await;
-            knobs.cut.set(true);
+            link.knobs().cut.set(true);
             sleep(Duration::from_secs(16)).await;
             world.update(1, "e", 1, 3, Fate::Acknowledged(4)).await;
             sleep(Duration::from_secs(2)).await;
-            knobs.cut.set(false);
+            link.knobs().cut.set(false);
             world.calm().await;
-            let by_the_other = world.sides[1].count("lost_updates_total");
+            let by_the_other = world.side(1).count("lost_updates_total");
 
             assert_eq!((world.lost(), world.unmanaged()), (1, 0), "seed {seed}");
             found_again.set(found_again.get() + by_the_other);
@@ -110,7 +110,7 @@ fn under_load_without_end_no_more_are_counted_than_were_put_back_and_nobody_else
                 let world = Rc::clone(&world);
                 spawn_local(async move {
                     for number in 1..400 {
-                        let side = world.dice.below(world.sides.len() as u64) as usize;
+                        let side = world.dice.below(world.sides().len() as u64) as usize;
                         let value = 1_000 * number + field as u64;
                         // Some are slow: what they put back is old.
                         let window = if world.dice.one_in(20) { 600 } else { 10 };

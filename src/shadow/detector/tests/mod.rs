@@ -9,6 +9,7 @@ mod honest;
 mod lost;
 mod rules;
 mod store;
+mod storm;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -152,7 +153,10 @@ struct World {
     app: App,
     dice: Dice,
     store: Option<SimulatedStore>,
-    sides: Vec<Side>,
+    sides: RefCell<Vec<Rc<Side>>>,
+    config: Config,
+    /// For how long a write may still land after its call was given up.
+    settles: Duration,
 }
 
 impl World {
@@ -179,9 +183,25 @@ impl World {
     fn with(seed: u64, sidecars: usize, store: Option<SimulatedStore>, config: Config) -> Self {
         let dice = Dice::of(seed);
         let app = App::new(dice.clone());
-        let side = |number| Side::start(number, &config, &app, store.clone(), &dice);
-        let sides = (0..sidecars).map(side).collect();
-        Self { app, dice, store, sides }
+        let settles = config.legacy.settle_after_timeout;
+        let world = Self { app, dice, store, sides: RefCell::default(), config, settles };
+        (0..sidecars).for_each(|_| world.start());
+        world
+    }
+
+    /// One more sidecar.
+    fn start(&self) {
+        let (number, store) = (self.sides.borrow().len(), self.store.clone());
+        let side = Side::start(number, &self.config, &self.app, store, &self.dice);
+        self.sides.borrow_mut().push(Rc::new(side));
+    }
+
+    fn side(&self, number: usize) -> Rc<Side> {
+        Rc::clone(&self.sides.borrow()[number])
+    }
+
+    fn sides(&self) -> Vec<Rc<Side>> {
+        self.sides.borrow().clone()
     }
 
     fn store(&self) -> &SimulatedStore {
@@ -238,7 +258,7 @@ impl World {
 
     /// What happens up to an update's leaving.
     fn send(&self, side: usize, entity: &str, field: usize, value: u64) -> Noted {
-        let notebook = &self.sides[side].notebook;
+        let notebook = &self.side(side).notebook;
         let path = format!("/e/{entity}");
         if notebook.wants_a_look(FLAG, entity) {
             let (notebook, entity, path) = (notebook.clone(), entity.to_owned(), path.clone());
@@ -260,12 +280,12 @@ impl World {
             path: Path::Legacy,
             trace: TraceContext::NONE,
         };
-        notebook.note(Box::new(watched), SETTLES).unwrap()
+        notebook.note(Box::new(watched), self.settles).unwrap()
     }
 
     /// The sum of series over all sidecars.
     fn count(&self, series: &str) -> usize {
-        self.sides.iter().map(|side| side.count(series)).sum()
+        self.sides().iter().map(|side| side.count(series)).sum()
     }
 
     fn lost(&self) -> usize {
@@ -282,7 +302,7 @@ impl World {
 
     fn inconclusive(&self, reason: &str) -> usize {
         let label = format!("reason=\"{reason}\"");
-        self.sides.iter().map(|side| side.count_with("verify_inconclusive_total", &label)).sum()
+        self.sides().iter().map(|side| side.count_with("verify_inconclusive_total", &label)).sum()
     }
 
     /// Waits until no detector has anything left to do.
@@ -290,7 +310,7 @@ impl World {
         let limit = clock::now() + Duration::from_secs(600);
         // What was noted last has to be taken up first.
         sleep(4 * TURN).await;
-        while self.sides.iter().any(|side| !side.is_gone() && side.busy.get() > 0) {
+        while self.sides().iter().any(|side| !side.is_gone() && side.busy.get() > 0) {
             assert!(clock::now() < limit, "it never comes to an end");
             sleep(ms(100)).await;
         }

@@ -36,7 +36,7 @@ fn a_sidecar_that_falls_silent_leaves_no_conclusion() {
         world.calm().await;
 
         world.update(1, "e", 0, 2, Fate::Acknowledged(2)).await;
-        world.sides[1].crash();
+        world.side(1).crash();
         world.update(0, "e", 1, 3, Fate::Acknowledged(2)).await;
         world.update(0, "e", 0, 4, Fate::Acknowledged(2)).await;
         // As the crashed one was about to write when it died.
