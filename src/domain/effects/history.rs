@@ -119,7 +119,7 @@ pub enum Entry {
 pub struct History {
     /// Its updates, in no order.
     pub updates: Vec<Update>,
-    /// Its reads, the earliest first.
+    /// Its reads, the one that began earliest first.
     pub reads: Vec<Read>,
     /// What happened up to this moment of the common clock is not all known; 0 where it is.
     pub gap: u64,
@@ -222,7 +222,8 @@ impl History {
             }
         }
         self.doubt_what_is_in_the_gap();
-        self.reads.sort_by_key(|read| (read.ended.latest, read.ended.ticks));
+        // The one that a conclusion came from begins after all that it forgot has ended: what began before it may know less.
+        self.reads.sort_by_key(|read| (read.begun.earliest, read.begun.ticks));
         let surplus = self.reads.len().saturating_sub(MAX_READS);
         self.reads.drain(..surplus);
     }

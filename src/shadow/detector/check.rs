@@ -26,7 +26,7 @@ const MAX_FAILURES: u32 = 3;
 
 /// The longest that a finding waits for a sidecar to tell what it knows: longer than a mark is kept of one that has fallen
 /// silent, so that in the end it does not count.
-const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(75);
+pub(super) const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(75);
 
 impl<R: EntityReader + 'static> Detector<R> {
     /// The entities whose check is to be begun now. They count as claimed from here on.

@@ -29,12 +29,16 @@ impl Draft {
         }
     }
 
-    /// As it is appended; `None` where the clock is not known yet.
-    pub(super) fn entry(&self, stamp: impl Fn(Instant) -> Option<Stamp>) -> Option<Entry> {
+    /// As it is appended; `None` where the clock is not known yet. What is doubtful accuses nobody.
+    pub(super) fn entry(
+        &self,
+        is_doubtful: bool,
+        stamp: impl Fn(Instant) -> Option<Stamp>,
+    ) -> Option<Entry> {
         Some(match self {
             Self::Update { sent, ended, update } => {
                 let (sent, ended) = (stamp(*sent)?, stamp(*ended)?);
-                Entry::Update(Update { sent, ended, ..(**update).clone() })
+                Entry::Update(Update { sent, ended, doubtful: is_doubtful, ..(**update).clone() })
             }
             Self::Read { begun, ended, fields } => Entry::Read(Read {
                 begun: stamp(*begun)?,

@@ -74,6 +74,7 @@ impl LocalJournal {
             settled,
             claimed: claimed.collect(),
             marks: Vec::new(),
+            last_heard: None,
             store_now: 0,
             asked: now,
             answered: now,

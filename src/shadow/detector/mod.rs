@@ -33,7 +33,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::clock::{self, Instant};
 use crate::config::Config;
@@ -196,24 +196,35 @@ impl<R: EntityReader + 'static> Detector<R> {
         }
     }
 
-    /// What was noted last is appended where others can see it, and this sidecar's mark taken away.
+    /// What was noted last is appended where others can see it, and this sidecar's mark taken away. Where something is left untold the
+    /// mark stays, and says so.
     async fn finish(mut self, ended: &mut mpsc::UnboundedReceiver<Ended>) {
         let Journals::Fleet(journal) = &self.parts.journals else { return };
         let journal = journal.clone();
         let last = async {
-            while self.shared.asked.is_some()
-                && let Some(outcome) = ended.recv().await
-            {
-                self.take(outcome);
+            let mut was_asked = false;
+            loop {
+                while self.shared.asked.is_some()
+                    && let Some(outcome) = ended.recv().await
+                {
+                    self.take(outcome);
+                }
+                let now = clock::now();
+                self.take_notes();
+                self.look_for_gaps(now);
+                if was_asked && self.drafts == 0 && self.shared.settled.is_empty() {
+                    break;
+                }
+                if was_asked {
+                    // It failed, or there is more than goes into one.
+                    sleep(TURN).await;
+                }
+                self.ask(now);
+                was_asked = true;
             }
-            self.take_notes();
-            self.ask(clock::now());
-            while self.shared.asked.is_some()
-                && let Some(outcome) = ended.recv().await
-            {
-                self.take(outcome);
+            if self.sent.is_empty() && !self.is_frozen(clock::now()) {
+                journal.leave().await;
             }
-            journal.leave().await;
         };
         // Past it others wait for this sidecar in vain for a while, and come to no conclusion.
         drop(tokio::time::timeout(LAST_EXCHANGE, last).await);

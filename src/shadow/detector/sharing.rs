@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::check::LONGEST_WAIT;
 use super::entity::{Draft, Stage};
 use super::outcome::Settlement;
 use super::{Detector, Ended, EntityReader, Journals};
@@ -27,14 +28,22 @@ const STORE_PAUSE: Duration = Duration::from_millis(250);
 const MAX_KEYS: usize = 64;
 const MAX_APPENDED: usize = 512;
 
-/// A sidecar that missed updates leaves its mark where it is for so long: longer than any finding waits for it.
-const FROZEN_FOR: Duration = Duration::from_secs(90);
+/// A sidecar that missed updates leaves its mark where it is for so long beyond [`LONGEST_WAIT`] and the longest call: so that
+/// every other one sees that it stands still.
+const SEEN_BY_ALL: Duration = Duration::from_secs(15);
 
 /// After the store was replaced: until then every sidecar has noticed.
 const ALL_ARE_BACK: Duration = Duration::from_secs(5);
 
-/// A sidecar whose mark is gone, and was not written for so long, did not leave: it crashed, or does not reach the store.
-const FELL_SILENT: Duration = Duration::from_secs(30);
+/// One that was there before the store was replaced is waited for as long as one that falls silent.
+const MISSED_FOR: Duration = Duration::from_secs(60);
+
+/// Who hears nothing of the store for so long is not waited for much longer: what it has not told by then may explain what others see,
+/// and accuses nobody.
+const OUT_OF_TOUCH: Duration = Duration::from_secs(50);
+
+/// After so long without an answer a sidecar asks how late it is before it stamps anything.
+const ASK_FIRST_AFTER: Duration = Duration::from_millis(2_500);
 
 /// Local journals are looked through for such as are old after this.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
@@ -49,12 +58,25 @@ pub(super) struct Shared {
     /// How far every other sidecar has come, the slowest of them; `None` where there are none.
     pub(super) others: Option<u64>,
     marks: Vec<Mark>,
+    /// Those that were there before the store was replaced or forgot, and have not come back.
+    missing: Vec<Missing>,
     last: Option<Instant>,
+    /// What was sent before is doubtful.
+    out_of_touch_until: Option<Instant>,
     not_before: Option<Instant>,
     /// Which store it is; empty before that is known.
     store: String,
     /// This sidecar's mark stays there until then.
     frozen: Option<(Instant, Stamp)>,
+}
+
+/// One that has not come to the store that took the place of another one.
+struct Missing {
+    sidecar: String,
+    /// It is waited for until then.
+    until: Instant,
+    /// On the common clock: what it had under way then has ended by this moment, told or not.
+    over_by: u64,
 }
 
 /// An exchange under way.
@@ -124,7 +146,10 @@ impl<R: EntityReader + 'static> Detector<R> {
     fn ask_for(&mut self, claims: Vec<JournalKey>, now: Instant) {
         let Journals::Fleet(journal) = &self.parts.journals else { return };
         let journal = journal.clone();
-        let asked = self.gather(claims, MAX_KEYS, MAX_APPENDED, now);
+        let asked = match self.shared.last {
+            Some(last) if now >= last + ASK_FIRST_AFTER => Asked::only(&self.shared.store),
+            _ => self.gather(claims, MAX_KEYS, MAX_APPENDED, now),
+        };
         let (tell, exchange) = (self.tell.clone(), asked.exchange.clone());
         self.shared.asked = Some(asked);
         tokio::task::spawn_local(async move {
@@ -161,7 +186,10 @@ impl<R: EntityReader + 'static> Detector<R> {
                 .drafts
                 .iter()
                 .take(taken)
-                .map_while(|draft| draft.entry(|moment| self.clock.stamp(moment)))
+                .map_while(|draft| {
+                    let is_doubtful = self.shared.out_of_touch_until >= Some(draft.begun());
+                    draft.entry(is_doubtful, |moment| self.clock.stamp(moment))
+                })
                 .collect();
             if stamped.len() < taken {
                 // The clock is not known before the first answer.
@@ -195,12 +223,18 @@ impl<R: EntityReader + 'static> Detector<R> {
         }
     }
 
+    /// Whether this sidecar's mark stays where it is.
+    pub(super) fn is_frozen(&self, now: Instant) -> bool {
+        self.shared.frozen.is_some_and(|(until, _)| now < until)
+    }
+
     /// This sidecar's mark stays where it is.
     pub(super) fn freeze(&mut self, now: Instant) {
         if let Some(mark) = self.mark(now) {
             let at =
                 self.shared.frozen.filter(|(until, _)| now < *until).map_or(mark, |(_, at)| at);
-            self.shared.frozen = Some((now + FROZEN_FOR, at));
+            let until = now + LONGEST_WAIT + self.flags.longest + SEEN_BY_ALL;
+            self.shared.frozen = Some((until, at));
         }
     }
 
@@ -220,6 +254,9 @@ impl<R: EntityReader + 'static> Detector<R> {
                 return self.undo(asked, now);
             }
         };
+        if self.shared.last.is_some_and(|last| now >= last + OUT_OF_TOUCH) {
+            self.shared.out_of_touch_until = Some(now);
+        }
         self.shared.last = Some(now);
         self.shared.not_before = None;
         self.enter(DetectorState::Shared);
@@ -231,26 +268,34 @@ impl<R: EntityReader + 'static> Detector<R> {
         } else {
             self.start_over();
         }
-        self.look_for_silent(&answer);
-        self.shared.others =
-            Some(answer.marks.iter().map(|mark| mark.until).min().unwrap_or(u64::MAX));
+        self.look_for_silent(&answer, now);
+        let slowest = answer.marks.iter().map(|mark| mark.until).min().unwrap_or(u64::MAX);
+        self.shared.others = Some(if self.shared.missing.is_empty() { slowest } else { 0 });
         self.take_claims(asked.exchange.claims, answer);
     }
 
-    /// What a sidecar that fell silent has not told of nobody will tell: all that waits for it comes to no conclusion.
-    fn look_for_silent(&mut self, answer: &Exchanged) {
-        let is_there = |mark: &Mark| answer.marks.iter().any(|other| other.sidecar == mark.sidecar);
-        let silence = micros(FELL_SILENT);
-        let is_silent = |mark: &&Mark| {
-            !is_there(mark) && answer.store_now.saturating_sub(mark.written) > silence
-        };
-        let last_heard = self.shared.marks.iter().filter(is_silent).map(|mark| mark.written).max();
+    /// What a sidecar that fell silent has not told of nobody will tell: all that waits for it comes to no conclusion. The same goes for one that
+    /// has missed updates, and for one that did not come back after the store was replaced.
+    fn look_for_silent(&mut self, answer: &Exchanged, now: Instant) {
+        let longest = micros(self.flags.longest);
+        let stands_still = micros(LONGEST_WAIT).saturating_add(longest);
+        let lags =
+            |mark: &&Mark| mark.until > 0 && mark.written.saturating_sub(mark.until) > stands_still;
+        let missed = answer.marks.iter().filter(lags).map(|mark| mark.written).max();
+        let heard = missed.max(answer.last_heard).map(|heard| heard.saturating_add(longest));
+        let is_back = |it: &Missing| answer.marks.iter().any(|mark| mark.sidecar == it.sidecar);
+        self.shared.missing.retain(|it| !is_back(it));
+        let (gone, missing): (Vec<Missing>, Vec<Missing>) =
+            std::mem::take(&mut self.shared.missing).into_iter().partition(|it| now >= it.until);
+        self.shared.missing = missing;
         self.shared.marks.clone_from(&answer.marks);
-        let Some(last_heard) = last_heard else { return };
-        self.gap = self.gap.max(last_heard.saturating_add(micros(self.flags.longest)));
-        let waits = |stage: &Stage| matches!(stage, Stage::Waiting(_));
-        for key in self.keys_where(waits) {
-            self.give_up(&key, Inconclusive::SilentSidecar);
+        let gap = gone.iter().map(|it| it.over_by).chain(heard).max().unwrap_or(0);
+        if gap > self.gap || !gone.is_empty() {
+            self.gap = self.gap.max(gap);
+            let waits = |stage: &Stage| matches!(stage, Stage::Waiting(_));
+            for key in self.keys_where(waits) {
+                self.give_up(&key, Inconclusive::SilentSidecar);
+            }
         }
     }
 
@@ -303,7 +348,7 @@ impl<R: EntityReader + 'static> Detector<R> {
     /// The journals may be gone, or their clock was set: what is under check comes to no conclusion.
     fn start_over(&mut self) {
         self.tell_all();
-        self.shared.marks.clear();
+        self.miss(clock::now());
         // The clock may be another one as well.
         self.gap = 0;
         self.widen_gap(clock::now() + self.flags.settles.max(ALL_ARE_BACK));
@@ -313,6 +358,23 @@ impl<R: EntityReader + 'static> Detector<R> {
         }
         self.shared.settled.clear();
         self.parts.notebook.forget_sights();
+    }
+
+    /// Those that were there are waited for until they have found out as well.
+    fn miss(&mut self, now: Instant) {
+        let over_by = self.clock.stamp(now + self.flags.longest).map_or(0, |over| over.latest);
+        for Mark { sidecar, .. } in std::mem::take(&mut self.shared.marks) {
+            self.shared.missing.retain(|it| it.sidecar != sidecar);
+            self.shared.missing.push(Missing { sidecar, until: now + MISSED_FOR, over_by });
+        }
+    }
+}
+
+impl Asked {
+    /// Only asks what the store has to say.
+    fn only(store: &str) -> Self {
+        let exchange = Exchange { store: store.to_owned(), ..Exchange::default() };
+        Self { exchange, drafts: Vec::new(), settlements: Vec::new() }
     }
 }
 

@@ -15,7 +15,7 @@ const KEPT_FOR: Duration = Duration::from_secs(600);
 const CLAIMED_FOR: Duration = Duration::from_secs(15);
 
 /// A sidecar that was not heard of for so long is not waited for. The receipt of what was settled lasts as long.
-const SILENT_AFTER: Duration = Duration::from_secs(60);
+pub(super) const SILENT_AFTER: Duration = Duration::from_secs(60);
 
 /// Once an answer has so many bytes of entries, no more journals come with it.
 const ANSWER_BYTES: usize = 256 * 1024;

@@ -12,8 +12,8 @@ use redis::Value;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::answer::Answer;
-use super::command::{Command, Numbers};
-use super::{Exchange, Exchanged, JournalError, JournalKey};
+use super::command::{Command, Numbers, SILENT_AFTER};
+use super::{Exchange, Exchanged, JournalError, JournalKey, Mark};
 use crate::clock::{self, Instant};
 use crate::domain::effects::history::{Entry, UpdateId};
 
@@ -214,7 +214,11 @@ fn exchanged(reply: Reply, settled: usize, claimed: usize) -> Result<Exchanged, 
     let answer = Answer::read(value, settled, claimed).ok_or(JournalError::Nonsense)?;
     let Answer { now, epoch, settled, claimed, marks } = answer;
     let identity = identity(&servers, &epoch);
-    Ok(Exchanged { settled, claimed, marks, store_now: now, asked, answered, identity })
+    let silence = u64::try_from(SILENT_AFTER.as_micros()).unwrap_or(u64::MAX);
+    let is_silent = |mark: &Mark| now.saturating_sub(mark.written) > silence;
+    let (silent, marks): (Vec<Mark>, Vec<Mark>) = marks.into_iter().partition(is_silent);
+    let last_heard = silent.iter().map(|mark| mark.written).max();
+    Ok(Exchanged { settled, claimed, marks, last_heard, store_now: now, asked, answered, identity })
 }
 
 /// Which store it is, and since when it remembers.

@@ -76,6 +76,9 @@ pub(crate) struct Exchanged {
     pub(crate) claimed: Vec<Option<Claimed>>,
     /// How far every other sidecar has come. One that is in the fleet's register and has said nothing yet has come nowhere.
     pub(crate) marks: Vec<Mark>,
+    /// When one of those was heard of last that did not leave, and have been silent for so long that nobody waits for them any
+    /// more: what they had not told nobody will tell. `None` where there are none.
+    pub(crate) last_heard: Option<u64>,
     /// The store's clock, in microseconds since 1970 UTC, at some moment between `asked` and `answered`.
     pub(crate) store_now: u64,
     /// Before the command was sent.

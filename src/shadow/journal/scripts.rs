@@ -25,7 +25,7 @@ pub(super) const OVERFLOW: &str = "overflow";
 /// numbers. Entries are preceded by how many there are; those taken are counted from where the journal began with the claim.
 ///
 /// Answer: the clock in microseconds, the epoch, for each settled 1 or 0, for each claimed {ticket, lost, entries} or nothing, and
-/// {sidecar, until, written} of all others.
+/// {sidecar, until, written} of all others, those among them that have fallen silent.
 pub(super) static EXCHANGE: Script = Script {
     operation: StoreOperation::Journal,
     text: "#!lua
@@ -154,7 +154,7 @@ end
 local known, marks = {[me] = true}, {}
 local function others(id, till, written)
   known[id] = true
-  if now - written <= silent_ms * 1000 then marks[#marks + 1] = {id, digits(till), digits(written)} end
+  marks[#marks + 1] = {id, digits(till), digits(written)}
 end
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
@@ -167,8 +167,9 @@ for i = 1, #all, 2 do
       redis.call('HSET', KEYS[1], id, '0:' .. digits(now) .. ':0')
     elseif now - written > kept_ms * 1000 then
       redis.call('HDEL', KEYS[1], id)
+      known[id] = true
     end
-    others(id, till, written)
+    if not known[id] then others(id, till, written) end
   end
 end
 if redis.call('TYPE', KEYS[2]).ok == 'hash' then

@@ -10,6 +10,7 @@ mod lost;
 mod rules;
 mod store;
 mod storm;
+mod untold;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -20,7 +21,6 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::task::{AbortHandle, LocalSet, spawn_local};
-use tokio::time::sleep;
 
 use super::*;
 use crate::config::{self, Config};
@@ -103,6 +103,12 @@ fn in_virtual_time(run: impl Future<Output = ()>) {
 #[derive(Clone)]
 struct Dice(Rc<RefCell<fastrand::Rng>>);
 
+impl Default for Dice {
+    fn default() -> Self {
+        Self::of(0)
+    }
+}
+
 impl Dice {
     fn of(seed: u64) -> Self {
         Self(Rc::new(RefCell::new(fastrand::Rng::with_seed(seed))))
@@ -144,6 +150,12 @@ struct Side {
     busy: Rc<Cell<usize>>,
     /// For so many milliseconds at most it does nothing, now and then.
     stalls: Rc<Cell<u64>>,
+    /// It takes no more updates.
+    closes: Cell<bool>,
+    /// It is to end in good order.
+    stop: Rc<Cell<bool>>,
+    /// It misses an update.
+    misses: Rc<Cell<bool>>,
     link: Option<Link>,
     tasks: Vec<AbortHandle>,
 }
@@ -349,14 +361,24 @@ impl Side {
             telemetry: telemetry.clone(),
             sidecar,
         };
-        let (busy, stalls) = (Rc::default(), Rc::default());
+        let turns = Turns { dice: dice.clone(), ..Turns::default() };
+        let (busy, stalls) = (Rc::clone(&turns.busy), Rc::clone(&turns.stalls));
+        let (stop, misses) = (Rc::clone(&turns.stop), Rc::clone(&turns.misses));
         let (tell, ended) = mpsc::unbounded_channel();
         let detector = Detector::new(config, parts, app.clone(), tell);
-        let turns =
-            Turns { dice: dice.clone(), busy: Rc::clone(&busy), stalls: Rc::clone(&stalls) };
         let detector = spawn_local(turns.run(detector, ended)).abort_handle();
         let tasks = [detector].into_iter().chain(clerk).collect();
-        Self { notebook, telemetry, busy, stalls, link, tasks }
+        Self {
+            notebook,
+            telemetry,
+            busy,
+            stalls,
+            stop,
+            misses,
+            closes: Cell::default(),
+            link,
+            tasks,
+        }
     }
 
     /// Its way to the store.
@@ -364,8 +386,14 @@ impl Side {
         self.link.as_ref().unwrap()
     }
 
+    /// Whether it takes updates.
+    fn is_open(&self) -> bool {
+        !self.closes.get() && !self.is_gone()
+    }
+
+    /// Whether it has ended, or is about to.
     fn is_gone(&self) -> bool {
-        self.tasks.iter().any(AbortHandle::is_finished)
+        self.stop.get() || self.tasks.iter().any(AbortHandle::is_finished)
     }
 
     fn count(&self, series: &str) -> usize {
@@ -386,10 +414,13 @@ impl Side {
 }
 
 /// What `run` does, on a thread that others may hold up.
+#[derive(Default)]
 struct Turns {
     dice: Dice,
     busy: Rc<Cell<usize>>,
     stalls: Rc<Cell<u64>>,
+    stop: Rc<Cell<bool>>,
+    misses: Rc<Cell<bool>>,
 }
 
 impl Turns {
@@ -407,6 +438,12 @@ impl Turns {
             let untold =
                 detector.shared.settled.len() + usize::from(detector.shared.asked.is_some());
             self.busy.set(detector.entities.len() + untold);
+            if self.misses.take() {
+                detector.missed = detector.missed.wrapping_sub(1);
+            }
+            if self.stop.get() {
+                return detector.finish(&mut ended).await;
+            }
             if self.stalls.get() > 0 && self.dice.one_in(20) {
                 self.dice.pause(self.stalls.get()).await;
             }

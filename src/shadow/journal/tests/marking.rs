@@ -52,6 +52,8 @@ async fn who_was_silent_for_long_is_not_waited_for(store: &impl Store) {
 
     assert_eq!(one.marks().await, said(&[("lately", 7)]));
 
+    let last_heard = one.exchange(Exchange::default()).await.last_heard;
+    assert_eq!(last_heard, Some(now - 61 * 1_000_000), "what it had under way nobody will tell");
     assert_eq!(store.cli(&["HKEYS", &marks]), "one\nlately\nsilent", "in the end it is forgotten");
 }
 

@@ -82,3 +82,19 @@ fn a_gap_lasts_until_a_read_from_after_it() {
     verified(&mut history, 60, 61);
     assert_eq!(history.gap, 0);
 }
+
+/// They begin before the first update, and end after it was concluded upon.
+#[test]
+fn first_looks_that_take_long_push_no_baseline_out() {
+    let mut history = History::default();
+    let first = update(1, 0, 7, alone(100), alone(110));
+    history.extend([Entry::Update(first)]);
+    conclude(&mut history, read_of(&[7, 0, 0], alone(200), alone(210)), &open(190));
+    assert_eq!(history.updates, [], "it is settled");
+
+    let looks = (50..50 + MAX_READS as u64).map(|at| read_of(&[0; 3], alone(at), alone(at + 350)));
+    let rejected = Update { ending: Ending::Rejected, ..update(2, 0, 9, alone(500), alone(510)) };
+    history.extend(looks.map(Entry::Read).chain([Entry::Update(rejected)]));
+
+    assert_eq!(history.check(&read_of(&[7, 0, 0], alone(600), alone(610))), []);
+}
