@@ -68,11 +68,6 @@ impl SimulatedStore {
         self.redis.write("HSET", &words.each_ref().map(String::as_bytes));
     }
 
-    /// It is not in the fleet's register any more.
-    pub(crate) fn forget(&self, sidecar: &str) {
-        self.redis.write("HDEL", &[self.keys.sidecars().as_bytes(), sidecar.as_bytes()]);
-    }
-
     /// What somebody wanted that is not simulated.
     pub(crate) fn faults(&self) -> Vec<String> {
         self.redis.faults()

@@ -8,6 +8,7 @@ mod faults;
 mod honest;
 mod lost;
 mod rules;
+mod side;
 mod store;
 mod storm;
 mod untold;
@@ -31,6 +32,7 @@ use crate::shadow::journal::simulated::{SimulatedStore, serve};
 use crate::shadow::notebook::{Noted, Written};
 use crate::telemetry::{RouteIndex, Topology};
 use app::{App, FIELDS};
+use side::Side;
 use store::Link;
 
 /// The only flag.
@@ -140,24 +142,6 @@ enum Fate {
     Rejected(bool),
     /// It is given up, and happens so many milliseconds later, or never.
     GivenUp(Option<u64>),
-}
-
-/// A sidecar: what its workers note in, its detector, and its way to the store.
-struct Side {
-    notebook: Notebook,
-    telemetry: Telemetry,
-    /// How many entities the detector has something to do with.
-    busy: Rc<Cell<usize>>,
-    /// For so many milliseconds at most it does nothing, now and then.
-    stalls: Rc<Cell<u64>>,
-    /// It takes no more updates.
-    closes: Cell<bool>,
-    /// It is to end in good order.
-    stop: Rc<Cell<bool>>,
-    /// It misses an update.
-    misses: Rc<Cell<bool>>,
-    link: Option<Link>,
-    tasks: Vec<AbortHandle>,
 }
 
 /// Sidecars in front of one app.
@@ -332,121 +316,5 @@ impl World {
     fn assert_no_alarm(&self, about: &str) {
         let (lost, unmanaged) = (self.lost(), self.unmanaged());
         assert_eq!((lost, unmanaged), (0, 0), "{about}: false alarms, lost and unmanaged");
-    }
-}
-
-impl Side {
-    fn start(
-        number: usize,
-        config: &Config,
-        app: &App,
-        store: Option<SimulatedStore>,
-        dice: &Dice,
-    ) -> Self {
-        let topology =
-            Topology { flags: vec!["numbers".into()], routes: vec![("number".into(), 0)] };
-        let telemetry = Telemetry::new(&topology);
-        let (notebook, notes) = Notebook::new(config).unwrap();
-        let sidecar = format!("sidecar-{number}");
-        let (journal, requests) = FleetJournal::new();
-        let link = store.clone().map(|store| Link::new(sidecar.clone(), store, dice.clone()));
-        let clerk = link.clone().zip(store).map(|(link, store)| {
-            spawn_local(serve(sidecar.clone(), store, link, requests)).abort_handle()
-        });
-        let parts = Parts {
-            notebook: notebook.clone(),
-            notes,
-            journals: if link.is_some() { Journals::Fleet(journal) } else { Journals::Local },
-            records: Records::of_a_test(),
-            telemetry: telemetry.clone(),
-            sidecar,
-        };
-        let turns = Turns { dice: dice.clone(), ..Turns::default() };
-        let (busy, stalls) = (Rc::clone(&turns.busy), Rc::clone(&turns.stalls));
-        let (stop, misses) = (Rc::clone(&turns.stop), Rc::clone(&turns.misses));
-        let (tell, ended) = mpsc::unbounded_channel();
-        let detector = Detector::new(config, parts, app.clone(), tell);
-        let detector = spawn_local(turns.run(detector, ended)).abort_handle();
-        let tasks = [detector].into_iter().chain(clerk).collect();
-        Self {
-            notebook,
-            telemetry,
-            busy,
-            stalls,
-            stop,
-            misses,
-            closes: Cell::default(),
-            link,
-            tasks,
-        }
-    }
-
-    /// Its way to the store.
-    fn link(&self) -> &Link {
-        self.link.as_ref().unwrap()
-    }
-
-    /// Whether it takes updates.
-    fn is_open(&self) -> bool {
-        !self.closes.get() && !self.is_gone()
-    }
-
-    /// Whether it has ended, or is about to.
-    fn is_gone(&self) -> bool {
-        self.stop.get() || self.tasks.iter().any(AbortHandle::is_finished)
-    }
-
-    fn count(&self, series: &str) -> usize {
-        self.count_with(series, "")
-    }
-
-    fn count_with(&self, series: &str, label: &str) -> usize {
-        let page = self.telemetry.render();
-        let lines = page.lines().filter_map(|line| line.strip_prefix("interlock_"));
-        let of_it = lines.filter(|line| line.starts_with(series) && line.contains(label));
-        of_it.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as usize).sum()
-    }
-
-    /// Ends it as a crash would.
-    fn crash(&self) {
-        self.tasks.iter().for_each(AbortHandle::abort);
-    }
-}
-
-/// What `run` does, on a thread that others may hold up.
-#[derive(Default)]
-struct Turns {
-    dice: Dice,
-    busy: Rc<Cell<usize>>,
-    stalls: Rc<Cell<u64>>,
-    stop: Rc<Cell<bool>>,
-    misses: Rc<Cell<bool>>,
-}
-
-impl Turns {
-    async fn run(self, mut detector: Detector<App>, mut ended: mpsc::UnboundedReceiver<Ended>) {
-        detector.start();
-        let mut turns = interval(TURN);
-        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                biased;
-                Some(ended) = ended.recv() => detector.take(ended),
-                _ = turns.tick() => detector.turn(),
-            }
-            // What is not settled yet may come to be checked anew.
-            let untold =
-                detector.shared.settled.len() + usize::from(detector.shared.asked.is_some());
-            self.busy.set(detector.entities.len() + untold);
-            if self.misses.take() {
-                detector.missed = detector.missed.wrapping_sub(1);
-            }
-            if self.stop.get() {
-                return detector.finish(&mut ended).await;
-            }
-            if self.stalls.get() > 0 && self.dice.one_in(20) {
-                self.dice.pause(self.stalls.get()).await;
-            }
-        }
     }
 }

@@ -101,7 +101,6 @@ impl Trouble {
 /// What a storm is like.
 #[derive(Debug)]
 struct Plan {
-    seed: u64,
     troubles: Vec<Trouble>,
     seconds: u64,
     callers: u64,
@@ -148,7 +147,6 @@ impl Storm {
             troubles.retain(|it| *it != Trouble::SlowLinks);
         }
         let plan = Plan {
-            seed,
             troubles,
             seconds: pick(&dice, &[10, 20, 40]),
             callers: 3 + dice.below(6),
