@@ -120,6 +120,8 @@ struct Storm {
     world: Rc<World>,
     plan: Rc<Plan>,
     is_over: Rc<Cell<bool>>,
+    /// Nobody updates anything for a while, so that what was last is seen.
+    lulls: Rc<Cell<bool>>,
 }
 
 fn pick<T: Copy>(dice: &Dice, from: &[T]) -> T {
@@ -160,7 +162,12 @@ impl Storm {
         let store = has_store.then(SimulatedStore::new);
         let world = World::with(seed, sidecars, store, config_of(&legacy, &verify));
         let patience = pick(&dice, &[100, 400, 1_000]);
-        let storm = Self { world: Rc::new(world), plan: Rc::new(plan), is_over: Rc::default() };
+        let storm = Self {
+            world: Rc::new(world),
+            plan: Rc::new(plan),
+            is_over: Rc::default(),
+            lulls: Rc::default(),
+        };
         storm.set_all(|knobs| knobs.patience.set(patience));
         storm
     }
@@ -173,13 +180,15 @@ impl Storm {
         let callers: Vec<_> = (0..self.plan.callers)
             .map(|number| {
                 let (world, plan) = (Rc::clone(&self.world), Rc::clone(&self.plan));
-                spawn_local(call(world, plan, number, Rc::clone(&self.is_over)))
+                let (is_over, lulls) = (Rc::clone(&self.is_over), Rc::clone(&self.lulls));
+                spawn_local(call(world, plan, number, is_over, lulls))
             })
             .collect();
         let end = clock::now() + Duration::from_secs(self.plan.seconds);
         while clock::now() < end {
             self.change();
-            self.world.dice.pause(1_500).await;
+            self.lulls.set(self.world.dice.one_in(3));
+            self.world.dice.pause(if self.lulls.get() { 4_000 } else { 1_500 }).await;
         }
         self.is_over.set(true);
         for caller in callers {
@@ -324,10 +333,20 @@ impl Storm {
 }
 
 /// Updates one after the other, until the storm is over.
-async fn call(world: Rc<World>, plan: Rc<Plan>, number: u64, is_over: Rc<Cell<bool>>) {
+async fn call(
+    world: Rc<World>,
+    plan: Rc<Plan>,
+    number: u64,
+    is_over: Rc<Cell<bool>>,
+    lulls: Rc<Cell<bool>>,
+) {
     let dice = &world.dice;
     let mut made = 0;
     while !is_over.get() {
+        if lulls.get() {
+            sleep(ms(50)).await;
+            continue;
+        }
         let sides: Vec<usize> =
             (0..world.sides().len()).filter(|at| world.side(*at).is_open()).collect();
         let side = pick(dice, &sides);
