@@ -172,7 +172,6 @@ impl Data {
                     [b"NX"] => None,
                     [b"KEEPTTL"] => self.entries.get(key).and_then(|entry| entry.expires),
                     [b"PX", time] => Some(now_ms + number(time)?),
-                    [b"KEEPTTL"] => self.entries.get(key).and_then(|entry| entry.expires),
                     _ => return not_simulated(name, args),
                 };
                 let entry = Entry { value: Value::String(value.to_vec()), expires };
