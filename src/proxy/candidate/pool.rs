@@ -123,6 +123,7 @@ impl CandidatePool {
         let capturing = Capturing { rules, memory: &self.memory, limit: *limit };
         let mut exchange = Exchange {
             sending: Sending::new(call),
+            broken: None,
             arriving: Arriving::new(capturing, call.asks_for_head()),
             sent_at: clock::now(),
             span,
@@ -186,6 +187,8 @@ enum End {
 /// A call that is being sent, and its answer that arrives, perhaps before all was sent.
 struct Exchange<'c> {
     sending: Sending<'c>,
+    /// Why it can't be sent to its end: the answer may say more.
+    broken: Option<io::Error>,
     arriving: Arriving<'c>,
     sent_at: Instant,
     span: &'c mut Option<ActiveSpan>,
@@ -198,11 +201,11 @@ impl Exchange<'_> {
         stream: &mut TcpStream,
         cx: &mut Context<'_>,
     ) -> Poll<Result<End, CandidateError>> {
-        // Where it can't be sent to its end, the answer may say why.
-        let broken = match self.sending.poll(stream, cx) {
-            Poll::Ready(Err(error)) => Some(error),
-            Poll::Ready(Ok(())) | Poll::Pending => None,
-        };
+        if self.broken.is_none()
+            && let Poll::Ready(Err(error)) = self.sending.poll(stream, cx)
+        {
+            self.broken = Some(error);
+        }
         let mut buffer = pool.buffer.borrow_mut();
         if buffer.is_empty() {
             *buffer = vec![0; READ].into_boxed_slice();
@@ -211,11 +214,12 @@ impl Exchange<'_> {
             let mut read = ReadBuf::new(&mut buffer);
             match ready!(Pin::new(&mut *stream).poll_read(cx, &mut read)) {
                 Err(error) => {
-                    return Poll::Ready(Err(CandidateError::Broken(broken.unwrap_or(error))));
+                    let error = self.broken.take().unwrap_or(error);
+                    return Poll::Ready(Err(CandidateError::Broken(error)));
                 }
                 Ok(()) if read.filled().is_empty() => {
                     // A socket tells of a reset once: where sending heard of it, this is no end in order.
-                    return Poll::Ready(match broken {
+                    return Poll::Ready(match self.broken.take() {
                         Some(error) if error.kind() == io::ErrorKind::ConnectionReset => {
                             Err(CandidateError::Broken(error))
                         }
