@@ -45,7 +45,7 @@ const LATEST: Duration = Duration::from_secs(3);
 
 /// What keeps an edit from writing while an app that has the entity's lease is between reading and writing.
 const LEASE_CHECKS: &[(&str, &str)] = &[
-    ("if held and (me == '' or owner ~= me) then return {'held'} end", ""),
+    ("if held and not edits and (me == '' or owner ~= me) then return {'held'} end", ""),
     (" or seen ~= ARGV[4] then", " then"),
 ];
 
