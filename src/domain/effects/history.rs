@@ -224,8 +224,19 @@ impl History {
         self.doubt_what_is_in_the_gap();
         // The one that a conclusion came from begins after all that it forgot has ended: what began before it may know less.
         self.reads.sort_by_key(|read| (read.begun.earliest, read.begun.ticks));
+        self.drop_early_reads();
+    }
+
+    /// What only a read saw that goes is an older value all the same, if it comes back.
+    fn drop_early_reads(&mut self) {
         let surplus = self.reads.len().saturating_sub(MAX_READS);
+        let pairs = self.reads.iter().zip(self.reads.iter().skip(1)).take(surplus);
+        let replaced = pairs.flat_map(|(early, next)| early.fields.replaced_in(&next.fields));
+        let replaced: Vec<(FieldId, Fingerprint)> = replaced.collect();
         self.reads.drain(..surplus);
+        if !self.updates.is_empty() {
+            self.remember(replaced);
+        }
     }
 
     /// Something that is not known may have replaced what was written or seen before the gap's end, but nothing after it.

@@ -41,6 +41,14 @@ impl Fields {
         self.values.get(&field).copied().flatten().map_or(Seen::NoPlace, Seen::Value)
     }
 
+    /// What stands here and something else stands in `later`, in the same place.
+    pub fn replaced_in(&self, later: &Self) -> impl Iterator<Item = (FieldId, Fingerprint)> {
+        let known = self.values.iter().filter_map(|(field, value)| Some((*field, (*value)?)));
+        known.filter(
+            |(field, value)| matches!(later.at(*field), Seen::Value(other) if other != *value),
+        )
+    }
+
     fn walk(&mut self, tokens: &[Token], at: &Value, path: &mut String) {
         let Some((token, rest)) = tokens.split_first() else {
             return self.add(path, Fingerprint::of(at));

@@ -1,5 +1,7 @@
 //! The check of an entity: claimed, read, judged, concluded.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -19,14 +21,14 @@ use crate::telemetry::labels::{Inconclusive, ReadResult};
 const MAX_CHECKS: usize = 256;
 
 /// An entity that could not be claimed or read is tried again after this.
-const TRY_AGAIN: std::time::Duration = std::time::Duration::from_millis(250);
+const TRY_AGAIN: Duration = Duration::from_millis(250);
 
 /// So many reads of one entity fail, one after the other, before it is given up.
 const MAX_FAILURES: u32 = 3;
 
 /// The longest that a finding waits for a sidecar to tell what it knows: longer than a mark is kept of one that has fallen
 /// silent, so that in the end it does not count.
-pub(super) const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(75);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(75);
 
 impl<R: EntityReader + 'static> Detector<R> {
     /// The entities whose check is to be begun now. They count as claimed from here on.
@@ -173,6 +175,11 @@ impl<R: EntityReader + 'static> Detector<R> {
         let now = clock::now();
         let has_more = history.has_news() || !entity.drafts.is_empty();
         entity.set_news(has_more.then_some(now));
+        // What is left may have come by way of others, of whom this one did not hear when it ends.
+        let open = history.updates.iter().filter(|update| !update.counted);
+        let quiet = open
+            .map(|update| self.clock.moment(&update.ended) + Duration::from_micros(update.settles));
+        entity.quiet_from = quiet.fold(entity.quiet_from.max(now), Instant::max);
         let outcome = Outcome { flag, path: entity.path.clone(), found, concluded };
         let keep = history.entries().collect();
         self.shared.settled.push(Settlement {

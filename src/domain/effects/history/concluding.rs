@@ -112,15 +112,14 @@ impl History {
             settled.into_iter().partition(may_be_undone);
         self.updates = open_ones;
         self.updates.extend(kept);
-        self.remember(&forgotten);
+        let values = forgotten.iter().filter_map(|u| Some((FieldId::of(&u.field), u.value?)));
+        self.remember(values.collect());
     }
 
     /// Remembers values that what is still under way may have seen, and put back.
-    fn remember(&mut self, forgotten: &[Update]) {
-        let values = forgotten.iter().filter_map(|u| Some((FieldId::of(&u.field), u.value?)));
-        let new: Vec<(FieldId, Fingerprint)> =
-            values.filter(|value| !self.past.contains(value)).collect();
-        self.past.extend(new);
+    pub(super) fn remember(&mut self, mut values: Vec<(FieldId, Fingerprint)>) {
+        values.retain(|value| !self.past.contains(value));
+        self.past.extend(values);
         let surplus = match self.updates.is_empty() {
             true => self.past.len(),
             false => self.past.len().saturating_sub(MAX_PAST),

@@ -161,3 +161,28 @@ fn a_strangers_value_is_told_once_and_never_a_loss() {
         });
     }
 }
+
+#[test]
+fn what_a_call_puts_back_that_was_given_up_elsewhere_is_found_by_few_reads() {
+    for seed in 0..5 {
+        in_virtual_time(async move {
+            let world = Rc::new(World { settles: ms(2_000), ..World::fleet(seed, 2) });
+            world.update(0, "e", 2, 1, Fate::Acknowledged(4)).await;
+            world.calm().await;
+            let reads = world.app.knobs().reads.get();
+
+            // A call reads all of it, is given up, and writes all of it when the other sidecar's update has long been seen.
+            let copy = world.app.document("e");
+            world.send(0, "e", 1, 5).end(Ending::Unknown);
+            sleep(ms(500)).await;
+            world.update(1, "e", 0, 7, Fate::Acknowledged(4)).await;
+            sleep(ms(1_300)).await;
+            world.app.write_back("e", copy, 1, 5);
+            world.calm().await;
+
+            assert_eq!((world.lost(), world.unmanaged()), (1, 0), "seed {seed}");
+            let reads = world.app.knobs().reads.get() - reads;
+            assert!(reads <= 6, "seed {seed}: {reads} reads");
+        });
+    }
+}

@@ -98,3 +98,23 @@ fn first_looks_that_take_long_push_no_baseline_out() {
 
     assert_eq!(history.check(&read_of(&[7, 0, 0], alone(600), alone(610))), []);
 }
+
+/// A call that was given up may write for longer than reads are kept.
+#[test]
+fn what_only_an_early_read_saw_is_an_older_value_when_it_comes_back() {
+    let mut history = History::default();
+    let looked = read_of(&[3, 0, 0], alone(1), alone(2));
+    let given_up =
+        Update { ending: Ending::Unknown, settles: 1_000, ..update(1, 1, 9, alone(10), alone(20)) };
+    let replaces = update(2, 0, 7, alone(30), alone(40));
+    history.extend([Entry::Read(looked), Entry::Update(given_up), Entry::Update(replaces)]);
+    for read in 0..2 * MAX_READS as u64 {
+        let at = 50 + 10 * read;
+        conclude(&mut history, read_of(&[7, 0, 0], alone(at), alone(at + 1)), &open(at));
+    }
+
+    let findings = history.check(&read_of(&[3, 9, 0], alone(900), alone(901)));
+
+    let lost = (findings[0].field.as_str(), findings[0].said, findings[0].updates.len());
+    assert_eq!((lost, findings.len()), (("/fields/0", Said::Lost, 1), 1));
+}
