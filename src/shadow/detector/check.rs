@@ -71,7 +71,8 @@ impl<R: EntityReader + 'static> Detector<R> {
             return self.give_up(key, Inconclusive::JournalFull);
         }
         let (taken, ticket) = (claimed.count, claimed.ticket);
-        let mut journal = Journal { history: History::default(), taken, ticket, open };
+        let news = entity.news.saturating_sub(entity.drafts.len());
+        let mut journal = Journal { history: History::default(), taken, ticket, open, news };
         journal.history.extend(claimed.entries.into_iter().chain([Entry::Gap(self.gap)]));
         if self.clock.stamp(now).is_some_and(|now| journal.history.is_ahead_of(&now)) {
             // The clock was set back.
@@ -160,7 +161,7 @@ impl<R: EntityReader + 'static> Detector<R> {
         let Some(entity) = self.entities.get_mut(key) else { return };
         let Stage::Waiting(waiting) = std::mem::take(&mut entity.stage) else { return };
         let Waiting { journal, read, document, begun, ended } = *waiting;
-        let Journal { mut history, taken, ticket, open } = journal;
+        let Journal { mut history, taken, ticket, open, news } = journal;
         let (flag, times) = (entity.flag, (begun, ended));
         let found = if findings.is_empty() {
             let (flags, entity) = (&self.flags, &*key.entity);
@@ -173,7 +174,8 @@ impl<R: EntityReader + 'static> Detector<R> {
         };
         let concluded = history.conclude(read, findings, &open);
         let now = clock::now();
-        let has_more = history.has_news() || !entity.drafts.is_empty();
+        let has_come = !entity.drafts.is_empty() || entity.news > news;
+        let has_more = history.has_news() || has_come;
         entity.set_news(has_more.then_some(now));
         // What is left may have come by way of others, of whom this one did not hear when it ends.
         let open = history.updates.iter().filter(|update| !update.counted);

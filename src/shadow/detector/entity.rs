@@ -74,6 +74,8 @@ pub(super) struct Journal {
     /// A moment before which every update that was sent, by anybody, has ended and is in it. While the entity is read others
     /// tell of more, in the journal and not in this: so it is of the moment of the claim.
     pub(super) open: Stamp,
+    /// How many of the entity's news are in it: [`Entity::news`] grows while the entity is read.
+    pub(super) news: usize,
 }
 
 /// A read that is not judged yet.

@@ -156,6 +156,28 @@ fn what_others_tell_of_while_an_entity_is_read_is_not_lost_for_it() {
 }
 
 #[test]
+fn an_update_that_ends_while_its_entity_is_read_is_verified_by_the_next_read() {
+    for (seed, sidecars) in [(1, 1), (2, 1), (3, 1), (1, 3), (2, 3), (3, 3)] {
+        in_virtual_time(async move {
+            let world = Rc::new(World::of(seed, sidecars));
+            world.update(0, "e", 0, 1, Fate::Acknowledged(4)).await;
+            world.calm().await;
+            let reads = world.app.knobs().reads.get();
+            world.app.knobs().read_takes.set(20_000);
+
+            world.update(0, "e", 0, 2, Fate::Acknowledged(4)).await;
+            while world.app.knobs().reads.get() == reads {
+                sleep(ms(10)).await;
+            }
+            world.update(0, "e", 1, 3, Fate::Acknowledged(4)).await;
+            world.calm().await;
+
+            assert_honest(&world, &format!("{sidecars} sidecars, seed {seed}"), 3);
+        });
+    }
+}
+
+#[test]
 fn an_entity_that_never_falls_quiet_raises_no_alarm() {
     for seed in 0..10 {
         in_virtual_time(async move {
