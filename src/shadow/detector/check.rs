@@ -55,9 +55,9 @@ impl<R: EntityReader + 'static> Detector<R> {
         due
     }
 
-    /// A claim was answered.
-    pub(super) fn take_claim(&mut self, key: &JournalKey, claimed: Option<Claimed>) {
-        let (now, open) = (clock::now(), self.open());
+    /// A claim was answered, when all was known up to `open`.
+    pub(super) fn take_claim(&mut self, key: &JournalKey, claimed: Option<Claimed>, open: Stamp) {
+        let now = clock::now();
         let Some(entity) = self.entities.get_mut(key) else { return };
         let Some(claimed) = claimed else {
             // Somebody else checks it. What was noted here since is looked at afterwards.
@@ -212,7 +212,7 @@ impl<R: EntityReader + 'static> Detector<R> {
     }
 
     /// A moment before which every update that was sent, by anybody, has ended and is in the journals as they were told last.
-    fn open(&self) -> Stamp {
+    pub(super) fn open(&self) -> Stamp {
         // Of updates that were sent since the notes were taken up last nothing is known yet.
         let mine = self.mark(self.taken_up).map(|stamp| stamp.earliest);
         let open = match (self.shared.others, mine) {

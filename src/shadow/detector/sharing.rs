@@ -324,8 +324,10 @@ impl<R: EntityReader + 'static> Detector<R> {
     }
 
     fn take_claims(&mut self, claims: Vec<JournalKey>, answer: Exchanged) {
+        // It looks at all that is under way: once for all of them.
+        let open = self.open();
         for (key, claimed) in claims.iter().zip(answer.claimed) {
-            self.take_claim(key, claimed);
+            self.take_claim(key, claimed, open);
         }
     }
 
