@@ -12,15 +12,20 @@ async fn is_pending(future: &mut (impl Future + Unpin)) -> bool {
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx).is_pending())).await
 }
 
+/// The document at a server that knows the script: one that did not would not do the first edit.
+async fn with_known_script() -> (TestServer, Trial) {
+    let server = TestServer::redis();
+    let trial = Trial::at(server.config()).await;
+    trial.set(JOURNEY, DOCUMENT).await;
+    let before = trial.planned("u0", &[]).await;
+    trial.edit(&before).await;
+    (server, trial)
+}
+
 #[test]
 fn an_edit_of_unknown_outcome_is_made_once_however_often_it_is_sent() {
     on_store_thread(async {
-        let server = TestServer::redis();
-        let trial = Trial::at(server.config()).await;
-        trial.set(JOURNEY, DOCUMENT).await;
-        // A server that did not know the script would not do the first one.
-        let before = trial.planned("u0", &[]).await;
-        trial.edit(&before).await;
+        let (server, trial) = with_known_script().await;
         let edit = trial.planned("u1", &[(Element, S1, S1_OFF)]).await;
 
         server.stop();
@@ -40,11 +45,7 @@ fn an_edit_of_unknown_outcome_is_made_once_however_often_it_is_sent() {
 fn an_edit_that_was_given_up_does_not_replace_a_value_that_it_was_not_planned_on() {
     for changed in [true, false] {
         on_store_thread(async {
-            let server = TestServer::redis();
-            let trial = Trial::at(server.config()).await;
-            trial.set(JOURNEY, DOCUMENT).await;
-            let before = trial.planned("u0", &[]).await;
-            trial.edit(&before).await;
+            let (server, trial) = with_known_script().await;
             let edit = left_open(&trial, Element, S1_STATUS, b"}", b"\"Off\"").await;
             let newer = with(S1, &[S1_STATUS, b"\"Newer\"}"].concat());
             if changed {
